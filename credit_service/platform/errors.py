@@ -48,7 +48,7 @@ class FieldError:
     detail: str = ""
 
 
-@dataclass(slots=True)
+@dataclass(eq=False)
 class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
     """Raised anywhere below the HTTP layer; carries everything a problem document says."""
 
