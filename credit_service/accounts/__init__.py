@@ -1,0 +1,1 @@
+"""Agencies (数据来源单位), clients, tokens and permissions."""

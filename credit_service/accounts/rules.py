@@ -1,0 +1,97 @@
+"""Who may do what: one table, action x role. Whatever is not in it is denied."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from credit_service.platform.errors import ProblemType
+
+UNAUTHENTICATED = ProblemType("unauthenticated", 401, "未认证或令牌无效", "Not authenticated, or the token is not valid")
+FORBIDDEN = ProblemType("forbidden", 403, "没有权限", "Not permitted")
+
+
+class Role(StrEnum):
+    """What a principal is to the registry."""
+
+    PUBLIC = "public"  # 社会公众: no token
+    SUBMITTER = "agency-submitter"  # 数据来源单位
+    REGULATOR = "regulator"  # 监管人员
+    SUBJECT = "subject"  # 信用主体
+    REGISTRAR = "registrar"  # 登记机关
+    AUDITOR = "auditor"  # 审计人员
+    ADMINISTRATOR = "administrator"  # 系统管理员
+
+
+class Audience(StrEnum):
+    """Whose eyes a rendered profile is for."""
+
+    PUBLIC = "public"
+    AGENCY = "agency"
+    REGULATOR = "regulator"
+    SUBJECT = "subject"
+
+
+class Permission(StrEnum):
+    """An action that a route performs; every route declares exactly one."""
+
+    HEALTH = "health"
+    DISCOVER = "discover"  # OpenAPI, JWKS, problem types, token endpoint
+    METRICS = "metrics"
+    READ_ENTITY = "entity:read"
+    WRITE_ENTITY = "entity:write"
+    READ_RECORD = "record:read"
+    SUBMIT_RECORD = "record:submit"
+    READ_LIST = "list:read"
+    IMPORT = "import:submit"
+    READ_CATALOGUE = "catalogue:read"
+    READ_AUDIT = "audit:read"
+    MANAGE_ACCOUNTS = "accounts:manage"
+
+
+EVERYONE = frozenset(Role)
+
+PERMISSIONS: dict[Permission, frozenset[Role]] = {
+    Permission.HEALTH: EVERYONE,
+    Permission.DISCOVER: EVERYONE,
+    Permission.METRICS: EVERYONE,
+    Permission.READ_ENTITY: EVERYONE,
+    Permission.READ_RECORD: EVERYONE,
+    Permission.READ_LIST: EVERYONE,
+    Permission.READ_CATALOGUE: EVERYONE,
+    Permission.WRITE_ENTITY: frozenset({Role.REGISTRAR}),
+    Permission.SUBMIT_RECORD: frozenset({Role.SUBMITTER}),
+    Permission.IMPORT: frozenset({Role.SUBMITTER}),
+    Permission.READ_AUDIT: frozenset({Role.AUDITOR}),
+    Permission.MANAGE_ACCOUNTS: frozenset({Role.ADMINISTRATOR}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """An authenticated caller. ``id`` is ``public``, ``client:<id>`` or ``oidc:<issuer>#<subject>``."""
+
+    id: str
+    role: Role
+    agency_uscc: str | None = None
+    entity_uscc: str | None = None
+    scopes: frozenset[str] = field(default_factory=frozenset)
+
+
+PUBLIC = Principal(id="public", role=Role.PUBLIC)
+
+
+def permitted(principal: Principal, permission: Permission) -> bool:
+    """Deny by default: a permission that no role holds is nobody's."""
+    return principal.role in PERMISSIONS.get(permission, frozenset())
+
+
+def audience_of(principal: Principal, uscc: str) -> Audience:
+    """The profile a caller is shown of ``uscc``: a subject sees its own whole file and is the public for any other."""
+    if principal.role is Role.SUBJECT:
+        return Audience.SUBJECT if principal.entity_uscc == uscc else Audience.PUBLIC
+    if principal.role in {Role.REGULATOR, Role.REGISTRAR, Role.AUDITOR}:
+        return Audience.REGULATOR
+    if principal.role is Role.SUBMITTER:
+        return Audience.AGENCY
+    return Audience.PUBLIC

@@ -1,0 +1,1 @@
+"""The subject (信用主体) and its rendered profile."""

@@ -1,0 +1,1 @@
+"""Knows no domain: settings, errors, clock, database, embedded server, jobs, HTTP helpers."""

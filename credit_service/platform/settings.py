@@ -1,0 +1,72 @@
+"""Settings of one process, read from the environment (prefix ``CREDIT_``) and overridable on the command line."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class OpenIdIssuer(BaseModel):
+    """An external OpenID provider whose tokens are accepted."""
+
+    issuer: str = Field(description="Issuer identifier; its discovery document is fetched below it")
+    audience: str = Field(description="Value that must be in the token's aud claim")
+    role_claim: str = Field(default="credit_role", description="Claim that holds the role; dots descend into objects")
+    agency_claim: str = Field(default="credit_agency", description="Claim that holds the agency's USCC")
+    entity_claim: str = Field(default="credit_entity", description="Claim that holds the subject's USCC")
+
+
+def default_data_directory() -> Path:
+    """``/var/lib/credit-service`` for root, the XDG data home for anybody else."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/credit-service")
+    base = os.environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "credit-service"
+
+
+class Settings(BaseSettings):
+    """Everything that differs between two installations."""
+
+    model_config = SettingsConfigDict(env_prefix="CREDIT_", env_file=None, extra="ignore")
+
+    database_url: SecretStr | None = Field(
+        default=None, description="postgresql:// address the service connects to; without it an embedded server starts"
+    )
+    database_owner_url: SecretStr | None = Field(
+        default=None, description="Address used by migrations only; defaults to database_url"
+    )
+    database_role: str = Field(default="credit_service", description="Role the service acts as; no UPDATE on history")
+    database_pool_size: int = Field(default=10, ge=1, le=200, description="Connections of one process")
+    data_dir: Path = Field(default_factory=default_data_directory, description="Embedded database, keys")
+    keys_dir: Path | None = Field(default=None, description="Token signing keys; defaults to data_dir/keys")
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    workers: int = Field(default=1, ge=1, le=64)
+    public_url: str | None = Field(default=None, description="Address users see; defaults to http://host:port")
+    max_body_bytes: int = Field(default=1 << 20, description="Largest JSON request body")
+    max_import_bytes: int = Field(default=2 << 30, description="Largest import file")
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "console"] = "json"
+
+    token_lifetime_seconds: int = Field(default=900, ge=60, le=86400)
+    oidc_issuers: list[OpenIdIssuer] = Field(default_factory=list)
+
+    @property
+    def base_url(self) -> str:
+        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    @property
+    def keys_directory(self) -> Path:
+        return self.keys_dir or self.data_dir / "keys"
+
+
+@lru_cache
+def get_settings() -> Settings:
+    return Settings()

@@ -1,0 +1,185 @@
+"""The record 信用信息记录, its versions, and the imports that bring records in."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+from pydantic import Field as ApiField
+from sqlalchemy import JSON, BigInteger, Column, ForeignKey, LargeBinary, SmallInteger
+from sqlmodel import Field, SQLModel
+
+from credit_service.platform.columns import code_column, instant_column, text_column, uscc_column
+
+
+class State(StrEnum):
+    """Where a record stands. What is *visible* follows from state and time together, never from state alone."""
+
+    PUBLISHED = "published"  # 公示中(以公示期为准)
+    WITHHELD = "withheld"  # 不公示
+    REPAIRED = "repaired"  # 已修复
+    ANNULLED = "annulled"  # 已撤销
+    WITHDRAWN = "withdrawn"  # 报送单位撤回
+    SHIELDED = "shielded"  # 临时屏蔽
+    ARCHIVED = "archived"  # 已归档
+
+
+class Outcome(StrEnum):
+    """What became of a submitted record or row."""
+
+    STORED = "stored"
+    UNCHANGED = "unchanged"
+    CORRECTED = "corrected"
+    REFUSED = "refused"
+
+
+class Record(SQLModel, table=True):
+    """The current version of a record. Facts are split by publication range (社会公开, 政务共享, 授权查询)."""
+
+    __tablename__ = "record"
+
+    uscc: str = Field(sa_column=uscc_column(primary_key=True))
+    id: UUID = Field(primary_key=True)
+    item_code: str = Field(sa_column=code_column())
+    document_number: str = Field(sa_column=code_column())
+    authority_uscc: str = Field(sa_column=uscc_column())
+    authority_name: str = Field(sa_column=text_column())
+    source_uscc: str = Field(sa_column=uscc_column())
+    source_name: str = Field(sa_column=text_column())
+    entity_name: str = Field(sa_column=text_column())
+    decided_on: date
+    valid_until: date | None = None
+    legal_basis: str = Field(sa_column=text_column())
+    public_facts: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    shared_facts: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    restricted_facts: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    severity: str | None = Field(default=None, sa_column=text_column(nullable=True))
+    explanation: list[dict[str, str]] = Field(sa_column=Column(JSON, nullable=False))
+    rule_version: str = Field(sa_column=text_column())
+    state: str = Field(sa_column=code_column())
+    publicity_from: datetime | None = Field(default=None, sa_column=instant_column(nullable=True))
+    publicity_until: datetime | None = Field(default=None, sa_column=instant_column(nullable=True))
+    publicity_earliest_stop: date | None = None
+    publicity_latest_stop: date | None = None
+    repair_eligible_from: date | None = None
+    version: int
+    content_digest: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    recorded_at: datetime = Field(sa_column=instant_column())
+    changed_at: datetime = Field(sa_column=instant_column())
+
+
+class RecordVersion(SQLModel, table=True):
+    """Every version as it was recorded; append-only. It is superseded when the next version was recorded."""
+
+    __tablename__ = "record_version"
+
+    uscc: str = Field(sa_column=uscc_column(primary_key=True))
+    record_id: UUID = Field(primary_key=True)
+    version: int = Field(primary_key=True)
+    recorded_at: datetime = Field(sa_column=instant_column())
+    change: str = Field(sa_column=text_column())
+    reason: str | None = Field(default=None, sa_column=text_column(nullable=True))
+    actor: str = Field(sa_column=text_column())
+    request_id: str = Field(sa_column=text_column())
+    salt: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    commitment: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    content: str = Field(sa_column=text_column())
+
+
+class CatalogueItem(SQLModel, table=True):
+    """Names of the catalogue items, a reference table for rendering; the catalogue itself is schemas/catalogue."""
+
+    __tablename__ = "catalogue_item"
+
+    code: str = Field(sa_column=code_column(primary_key=True))
+    name_zh: str = Field(sa_column=text_column())
+    name_en: str = Field(sa_column=text_column())
+    kind: str = Field(sa_column=text_column())
+    polarity: str = Field(sa_column=text_column())
+    list_colour: str | None = Field(default=None, sa_column=text_column(nullable=True))
+    section: str = Field(sa_column=text_column())
+    edition: str = Field(sa_column=text_column())
+
+
+class IdempotencyKey(SQLModel, table=True):
+    """The answer already given to a request, replayed when the same request comes again."""
+
+    __tablename__ = "idempotency_key"
+
+    principal: str = Field(sa_column=code_column(primary_key=True))
+    key: str = Field(sa_column=code_column(primary_key=True))
+    request_digest: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    status: int = Field(sa_column=Column(SmallInteger, nullable=False))
+    headers: dict[str, str] = Field(sa_column=Column(JSON, nullable=False))
+    body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    created_at: datetime = Field(sa_column=instant_column())
+
+
+class Import(SQLModel, table=True):
+    """One file of rows: how far it has come and what became of its rows."""
+
+    __tablename__ = "import"
+
+    id: UUID = Field(primary_key=True)
+    agency_uscc: str = Field(sa_column=uscc_column())
+    actor: str = Field(sa_column=text_column())
+    idempotency_key: str = Field(sa_column=code_column())
+    template: str = Field(sa_column=text_column())
+    atomicity: str = Field(sa_column=text_column())
+    file_name: str = Field(sa_column=text_column())
+    state: str = Field(sa_column=text_column())
+    rows_done: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
+    stored: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
+    unchanged: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
+    corrected: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
+    refused: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
+    natural_person: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
+    created_at: datetime = Field(sa_column=instant_column())
+    updated_at: datetime = Field(sa_column=instant_column())
+
+
+class ImportReceipt(SQLModel, table=True):
+    """What became of one row 回执. A refused row leaves the names of fields and rules, never its content."""
+
+    __tablename__ = "import_receipt"
+
+    import_id: UUID = Field(sa_column=Column(ForeignKey("import.id"), primary_key=True))
+    row_number: int = Field(sa_column=Column(BigInteger, primary_key=True))
+    outcome: str = Field(sa_column=text_column())
+    uscc: str | None = Field(default=None, sa_column=uscc_column(nullable=True))
+    record_id: UUID | None = None
+    errors: list[dict[str, str]] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+    warnings: list[str] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+
+
+DocumentNumber = Annotated[str, ApiField(min_length=1, max_length=128, description="决定文书号 Number of the deciding document")]
+
+
+class RecordSubmission(BaseModel):
+    """One record as an agency 数据来源单位 submits it."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+    item_code: str = ApiField(max_length=64, description="目录事项代码 Catalogue item", examples=["administrative-penalty"])
+    uscc: str = ApiField(max_length=40, description="统一社会信用代码 Unified social credit code of the entity")
+    entity_name: str = ApiField(min_length=2, max_length=200, description="行政相对人名称 Name of the entity")
+    document_number: DocumentNumber
+    decided_on: date = ApiField(description="决定日期 Decision date (Asia/Shanghai)")
+    valid_until: date | None = ApiField(default=None, description="有效期至 End of validity; 2099-12-31 is open-ended")
+    authority_uscc: str = ApiField(max_length=40, description="决定机关统一社会信用代码 Code of the deciding authority")
+    authority_name: str = ApiField(min_length=2, max_length=200, description="决定机关 Deciding authority")
+    legal_basis: str = ApiField(min_length=2, max_length=4000, description="依据 Provision the decision cites")
+    facts: dict[str, Any] = ApiField(default_factory=dict, description="事项字段 The item's own fields (see the catalogue)")
+
+
+class RecordReceipt(BaseModel):
+    """What became of a submission."""
+
+    outcome: Outcome = ApiField(description="处理结果 stored, unchanged or corrected")
+    id: UUID = ApiField(description="记录标识 Record id")
+    uscc: str = ApiField(description="统一社会信用代码")
+    version: int = ApiField(description="版本 Version of the record")
+    warnings: list[str] = ApiField(default_factory=list, description="提示 Warnings, e.g. name-differs")

@@ -1,0 +1,40 @@
+"""Alembic environment: one linear history, run as the owner, never as the service's role."""
+
+from __future__ import annotations
+
+import asyncio
+
+from alembic import context
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+from sqlmodel import SQLModel
+
+from credit_service.accounts import models as accounts
+from credit_service.audit import models as audit
+from credit_service.entities import models as entities
+from credit_service.platform.database import Database
+from credit_service.records import models as records
+
+TABLES = (accounts, audit, entities, records)  # imported for their tables, which fill SQLModel.metadata
+LOCK = 0x63726564  # one migration at a time on one database, whoever starts it
+
+
+def run(connection: Connection) -> None:
+    context.configure(connection=connection, target_metadata=SQLModel.metadata, transaction_per_migration=True)
+    with context.begin_transaction():
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
+        context.run_migrations()
+
+
+async def main() -> None:
+    database = Database(context.config.attributes["url"], role=None, application_name="credit-service-migrations")
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=database.connect, poolclass=NullPool)
+    async with engine.connect() as connection:
+        await connection.run_sync(run)
+        await connection.commit()
+    await engine.dispose()
+    await database.close()
+
+
+asyncio.run(main())
