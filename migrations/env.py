@@ -13,10 +13,11 @@ from sqlmodel import SQLModel
 from credit_service.accounts import models as accounts
 from credit_service.audit import models as audit
 from credit_service.entities import models as entities
+from credit_service.platform import idempotency
 from credit_service.platform.database import Database
 from credit_service.records import models as records
 
-TABLES = (accounts, audit, entities, records)  # imported for their tables, which fill SQLModel.metadata
+TABLES = (accounts, audit, entities, idempotency, records)  # imported for their tables, which fill SQLModel.metadata
 LOCK = 0x63726564  # one migration at a time on one database, whoever starts it
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 from pydantic import Field as ApiField
-from sqlalchemy import JSON, BigInteger, Column, ForeignKey, LargeBinary, SmallInteger
+from sqlalchemy import JSON, BigInteger, Column, ForeignKey, LargeBinary
 from sqlmodel import Field, SQLModel
 
 from credit_service.platform.columns import code_column, instant_column, text_column, uscc_column
@@ -102,20 +102,6 @@ class CatalogueItem(SQLModel, table=True):
     list_colour: str | None = Field(default=None, sa_column=text_column(nullable=True))
     section: str = Field(sa_column=text_column())
     edition: str = Field(sa_column=text_column())
-
-
-class IdempotencyKey(SQLModel, table=True):
-    """The answer already given to a request, replayed when the same request comes again."""
-
-    __tablename__ = "idempotency_key"
-
-    principal: str = Field(sa_column=code_column(primary_key=True))
-    key: str = Field(sa_column=code_column(primary_key=True))
-    request_digest: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    status: int = Field(sa_column=Column(SmallInteger, nullable=False))
-    headers: dict[str, str] = Field(sa_column=Column(JSON, nullable=False))
-    body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    created_at: datetime = Field(sa_column=instant_column())
 
 
 class Import(SQLModel, table=True):

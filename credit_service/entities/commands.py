@@ -1,0 +1,202 @@
+"""Use cases on entities: a registrar reports one; a record names one the registrar has not reported yet."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+from uuid_utils.compat import uuid7
+
+from credit_service.audit import events
+from credit_service.entities import profile, store
+from credit_service.entities.models import Entity, EntityName, EntityWrite, RegistrationStatus
+from credit_service.identity import industries
+from credit_service.identity.uscc import Uscc
+from credit_service.platform.clock import day_of
+from credit_service.platform.context import Actor
+from credit_service.platform.database import driver_connection
+from credit_service.platform.errors import (
+    INVALID_REQUEST,
+    PRECONDITION_FAILED,
+    PRECONDITION_REQUIRED,
+    FieldError,
+    Problem,
+)
+
+SUBJECT_TYPE = "entity"
+
+
+def _check(body: EntityWrite, code: Uscc) -> None:
+    errors = []
+    if body.industry is not None and not industries.is_known(body.industry):
+        errors.append(FieldError("/industry", "GB/T 4754-2017"))
+    if body.established_on and body.deregistered_on and body.deregistered_on < body.established_on:
+        errors.append(FieldError("/deregistered_on", "ends-before-establishment"))
+    if body.archived and body.registration_status is not RegistrationStatus.DEREGISTERED:
+        errors.append(FieldError("/archived", "archived-only-when-deregistered"))
+    if code.quality_flags and not body.admit_bad_check_digit:
+        errors.append(FieldError("/admit_bad_check_digit", "reason-required"))
+    if errors:
+        raise Problem(INVALID_REQUEST, errors=errors)
+
+
+def _apply(entity: Entity, body: EntityWrite, code: Uscc, now: datetime) -> None:
+    entity.name = body.name
+    entity.division = body.division or code.division
+    entity.industry = body.industry
+    entity.registration_status = body.registration_status
+    entity.established_on = body.established_on
+    entity.deregistered_on = body.deregistered_on
+    entity.archived_at = (entity.archived_at or now) if body.archived else None
+    entity.quality_flags = sorted(code.quality_flags)
+    entity.quality_reason = body.admit_bad_check_digit if code.quality_flags else None
+    entity.source = "registrar"
+    entity.updated_at = now
+
+
+def _content(entity: Entity, names: list[dict[str, str | None]]) -> bytes:
+    return events.canonical_json(
+        {
+            **entity.model_dump(mode="json", exclude={"created_at", "updated_at", "version", "archived_at"}),
+            "archived": entity.archived_at is not None,
+            "names": names,
+        }
+    )
+
+
+async def _replace_names(session: AsyncSession, entity: Entity, body: EntityWrite) -> None:
+    """Keep every name ever reported; a name that is no longer current becomes a former one."""
+    today = day_of(entity.updated_at)
+    known = {row.name: row for row in await store.names(session, entity.uscc)}
+    reported = {period.name: period for period in body.former_names}
+    for name, row in known.items():
+        period = reported.get(name)
+        if period is not None:
+            row.used_from, row.used_until = period.used_from, period.used_until
+        elif name != entity.name and row.used_until is None:
+            row.used_until = today
+    for name in (*reported, entity.name):
+        if name not in known:
+            period = reported.get(name)
+            known[name] = EntityName(
+                uscc=entity.uscc,
+                id=uuid7(),
+                name=name,
+                used_from=period.used_from if period else None,
+                used_until=(period.used_until or today) if period else None,
+            )
+            session.add(known[name])
+    if entity.name in known and entity.name not in reported:
+        known[entity.name].used_until = None
+
+
+async def _names(session: AsyncSession, uscc: str) -> list[dict[str, str | None]]:
+    await session.flush()
+    rows = sorted(await store.names(session, uscc), key=lambda row: row.name)
+    return [row.model_dump(mode="json", include={"name", "used_from", "used_until"}) for row in rows]
+
+
+def _check_version(entity: Entity | None, if_match: str | None) -> None:
+    if entity is None or entity.source == "record":
+        return
+    if if_match is None:
+        raise Problem(PRECONDITION_REQUIRED, errors=[FieldError("header:If-Match", "required for an update")])
+    if if_match.strip() not in ("*", version_tag(entity.version)):
+        raise Problem(PRECONDITION_FAILED, extra={"current": version_tag(entity.version)})
+
+
+def version_tag(version: int) -> str:
+    """The ETag of an entity's registration data."""
+    return f'"v{version}"'
+
+
+async def put_entity(
+    session: AsyncSession, actor: Actor, now: datetime, *, code: str, body: EntityWrite, if_match: str | None
+) -> tuple[Entity, bool]:
+    """Store what a registrar reports; gives the entity and whether it is new to the registry.
+
+    Raises ``USCC_INVALID`` (a code with a wrong check digit needs ``admit_bad_check_digit``), ``INVALID_REQUEST``,
+    ``PRECONDITION_REQUIRED`` and ``PRECONDITION_FAILED`` (updates need If-Match).
+    """
+    uscc = Uscc.parse(code, pointer="path:uscc", admit_bad_check_digit=body.admit_bad_check_digit is not None)
+    _check(body, uscc)
+    entity = await store.get(session, uscc.value, lock=True)
+    _check_version(entity, if_match)
+    created = entity is None
+    before = None
+    if entity is None:
+        entity = _new(uscc, body.name, "registrar", now)
+        session.add(entity)
+    else:
+        before = events.commitment(b"", _content(entity, await _names(session, entity.uscc)))
+        entity.version += 1
+    _apply(entity, body, uscc, now)
+    await _replace_names(session, entity, body)
+    event = events.new_event(
+        actor,
+        now,
+        "entity.registered" if created else "entity.updated",
+        uscc=uscc.value,
+        subject_type=SUBJECT_TYPE,
+        subject_id=uscc.value,
+        version=entity.version,
+        before=before,
+        after=events.commitment(b"", _content(entity, await _names(session, entity.uscc))),
+        reason=entity.quality_reason,
+    )
+    events.append(session, [event])
+    await rewrite_profile(session, uscc.value, now)
+    return entity, created
+
+
+def _new(code: Uscc, name: str, source: str, now: datetime) -> Entity:
+    return Entity(
+        uscc=code.value,
+        name=name,
+        category=code.category.code,
+        division=code.division,
+        registration_status=RegistrationStatus.UNKNOWN,
+        quality_flags=sorted(code.quality_flags),
+        source=source,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+async def ensure_entity(session: AsyncSession, actor: Actor, now: datetime, code: Uscc, name: str) -> Entity:
+    """The entity a record is about, locked. One that no registrar has reported is noted with the name the record gives."""
+    entity = await store.get(session, code.value, lock=True)
+    if entity is not None:
+        return entity
+    if not await store.note(session, _new(code, name, "record", now)):
+        return await store.get_locked(session, code.value)
+    entity = await store.get_locked(session, code.value)
+    session.add(EntityName(uscc=code.value, id=uuid7(), name=name))
+    event = events.new_event(
+        actor,
+        now,
+        "entity.noted",
+        uscc=code.value,
+        subject_type=SUBJECT_TYPE,
+        subject_id=code.value,
+        after=events.commitment(b"", _content(entity, [])),
+    )
+    events.append(session, [event])
+    return entity
+
+
+async def is_admitted(session: AsyncSession, uscc: str) -> bool:
+    """Whether a registrar has admitted this code although its check digit is wrong."""
+    entity = await store.get(session, uscc)
+    return entity is not None and bool(entity.quality_flags)
+
+
+async def known_names(session: AsyncSession, entity: Entity) -> list[str]:
+    """The present name and every former one."""
+    return [entity.name, *(row.name for row in await store.names(session, entity.uscc))]
+
+
+async def rewrite_profile(session: AsyncSession, uscc: str, now: datetime) -> None:
+    """Render the profile for every audience in the transaction of the change."""
+    await session.flush()
+    await profile.render(await driver_connection(session), [uscc], now)

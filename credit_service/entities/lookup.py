@@ -1,0 +1,100 @@
+"""The hot path: one primary-key read of bytes for each lookup, many lookups in one query.
+
+Lookups that arrive while a query is under way wait for the next one and share it (``= ANY($1)``): under load the number
+of round trips falls as the number of callers rises. Nothing is cached between queries, so an answer is never older than
+the request for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from credit_service.entities import profile
+from credit_service.platform.clock import Clock
+from credit_service.platform.database import Database
+
+if TYPE_CHECKING:
+    from asyncpg.prepared_stmt import PreparedStatement
+
+MOST_CODES_A_QUERY = 256
+
+_FETCH = """
+SELECT uscc, status, etag, body FROM profile
+WHERE audience = $1 AND uscc = ANY($2::varchar[]) AND fresh_until > $3
+"""
+_KNOWN = "SELECT EXISTS (SELECT FROM entity WHERE uscc = $1)"
+
+Answer = tuple[int, str, bytes]
+"""HTTP status (200 or 410), ETag with its quotes, JSON bytes."""
+
+
+class Lookup:
+    """Coalesces concurrent profile lookups of one audience; one instance an audience and process."""
+
+    def __init__(self, database: Database, clock: Clock, audience: str, *, lanes: int = 2) -> None:
+        self._database = database
+        self._clock = clock
+        self._audience = audience
+        self._waiting: list[tuple[str, asyncio.Future[Answer | None]]] = []
+        self._idle_lanes = lanes
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def get(self, uscc: str) -> Answer | None:
+        """The profile as it stands now, or ``None`` when the registry does not know the code."""
+        future: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((uscc, future))
+        if self._idle_lanes:
+            self._idle_lanes -= 1
+            task = asyncio.create_task(self._drain())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        answer = await future
+        return await self._render(uscc) if answer is None else answer
+
+    async def _drain(self) -> None:
+        try:
+            pool = await self._database.pool()
+            async with pool.acquire() as connection:
+                statement = await connection.prepare(_FETCH)
+                while self._waiting:
+                    await self._answer_batch(statement)
+        except Exception as error:  # noqa: BLE001 - every waiting caller must hear of it
+            waiting, self._waiting = self._waiting, []
+            _fail(waiting, error)
+        finally:
+            self._idle_lanes += 1
+
+    async def _answer_batch(self, statement: PreparedStatement[Any]) -> None:
+        batch = self._waiting[:MOST_CODES_A_QUERY]
+        del self._waiting[:MOST_CODES_A_QUERY]
+        try:
+            rows = await statement.fetch(self._audience, [uscc for uscc, _ in batch], self._clock.now())
+        except Exception as error:
+            _fail(batch, error)
+            raise
+        found = {row[0]: (row[1], row[2], row[3]) for row in rows}
+        for uscc, future in batch:
+            if not future.done():
+                future.set_result(found.get(uscc))
+
+    async def _render(self, uscc: str) -> Answer | None:
+        """No fresh row: render it if the entity exists. Rare, so it takes its own connection and transaction."""
+        pool = await self._database.pool()
+        async with pool.acquire() as connection:
+            if not await connection.fetchval(_KNOWN, uscc):
+                return None
+            now: datetime = self._clock.now()
+            async with connection.transaction():
+                await profile.render(connection, [uscc], now)
+                row = await connection.fetchrow(
+                    "SELECT status, etag, body FROM profile WHERE uscc = $1 AND audience = $2", uscc, self._audience
+                )
+        return (row[0], row[1], row[2]) if row else None
+
+
+def _fail(waiting: list[tuple[str, asyncio.Future[Answer | None]]], error: Exception) -> None:
+    for _, future in waiting:
+        if not future.done():
+            future.set_exception(error)

@@ -1,0 +1,131 @@
+"""The rendered profile: one statement writes what each audience is shown of some entities, at one instant.
+
+Visibility is a predicate on time (``state = 'published' and publicity_from <= now < publicity_until``), so the statement
+also works out ``fresh_until``: the next instant at which that predicate changes for any record of the entity. A profile
+is never served past it. Whoever renders holds the entity's row lock, so an older rendering cannot overwrite a newer one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from asyncpg import Connection
+
+RECORDS_SHOWN = 100
+"""Records of an entity that its profile holds, the newest decisions first; the rest is paged at /v1/entities/{uscc}/records."""
+
+_LOCK = "SELECT uscc FROM entity WHERE uscc = ANY($1::varchar[]) ORDER BY uscc FOR NO KEY UPDATE"
+
+_COUNTS = ", ".join(
+    f"'{section.replace('-', '_')}', count(*) FILTER (WHERE section = '{section}' AND {{condition}})"
+    for section in (
+        "administrative",
+        "trustworthy",
+        "serious-dishonesty",
+        "abnormal-operation",
+        "commitment",
+        "evaluation",
+        "judicial",
+        "other",
+    )
+)
+
+_PUBLIC_MEMBERS = """
+    'id', r.id, 'item_code', r.item_code, 'item_name_zh', i.name_zh, 'item_name_en', i.name_en,
+    'polarity', i.polarity, 'list', i.list_colour, 'section', i.section,
+    'document_number', r.document_number, 'decided_on', r.decided_on, 'valid_until', r.valid_until,
+    'authority_uscc', r.authority_uscc, 'authority_name', r.authority_name, 'source_name', r.source_name,
+    'entity_name', r.entity_name, 'legal_basis', r.legal_basis, 'severity', r.severity,
+    'publicity_from', r.publicity_from, 'publicity_until', r.publicity_until,
+    'repair_eligible_from', r.repair_eligible_from, 'facts', r.public_facts"""
+
+RENDER = f"""
+WITH shown AS MATERIALIZED (
+    SELECT r.uscc, i.section, i.list_colour, r.decided_on, r.id,
+        r.state IN ('published', 'withheld') AS shared,
+        coalesce(r.state = 'published' AND r.publicity_from <= $2 AND $2 < coalesce(r.publicity_until, 'infinity'), false) AS visible,
+        least(CASE WHEN r.state = 'published' AND r.publicity_from > $2 THEN r.publicity_from END,
+              CASE WHEN r.state = 'published' AND r.publicity_until > $2 THEN r.publicity_until END) AS boundary,
+        json_build_object({_PUBLIC_MEMBERS})::text AS open_text,
+        json_build_object('state', r.state, 'version', r.version, 'recorded_at', r.recorded_at,
+            'changed_at', r.changed_at, 'source_uscc', r.source_uscc, 'rule_version', r.rule_version,
+            'explanation', r.explanation, 'shared_facts', r.shared_facts)::text AS shared_text,
+        r.restricted_facts::text AS restricted_text
+    FROM record r JOIN catalogue_item i ON i.code = r.item_code
+    WHERE r.uscc = ANY($1::varchar[])
+), ranked AS (
+    SELECT *, row_number() OVER (PARTITION BY uscc, visible ORDER BY decided_on DESC, id) AS visible_rank,
+        row_number() OVER (PARTITION BY uscc, shared ORDER BY decided_on DESC, id) AS shared_rank,
+        row_number() OVER (PARTITION BY uscc ORDER BY decided_on DESC, id) AS rank
+    FROM shown
+), gathered AS (
+    SELECT uscc,
+        min(boundary) AS boundary,
+        bool_or(visible AND list_colour = 'red') AS red, bool_or(visible AND list_colour = 'black') AS black,
+        bool_or(shared AND list_colour = 'red') AS shared_red, bool_or(shared AND list_colour = 'black') AS shared_black,
+        json_build_object('records', count(*) FILTER (WHERE visible), {_COUNTS.format(condition="visible")})::text
+            AS public_counts,
+        json_build_object('records', count(*) FILTER (WHERE shared), {_COUNTS.format(condition="shared")})::text
+            AS shared_counts,
+        json_build_object('records', count(*), {_COUNTS.format(condition="true")})::text AS whole_counts,
+        string_agg(open_text, ',' ORDER BY decided_on DESC, id)
+            FILTER (WHERE visible AND visible_rank <= {RECORDS_SHOWN}) AS public_records,
+        string_agg(left(open_text, -1) || ',"visible_to_public":' || visible || ',' || substr(shared_text, 2), ','
+            ORDER BY decided_on DESC, id) FILTER (WHERE shared AND shared_rank <= {RECORDS_SHOWN}) AS agency_records,
+        string_agg(left(open_text, -1) || ',"visible_to_public":' || visible || ',' || left(substr(shared_text, 2), -1)
+            || ',"restricted_facts":' || restricted_text || '}}', ','
+            ORDER BY decided_on DESC, id) FILTER (WHERE rank <= {RECORDS_SHOWN}) AS whole_records
+    FROM ranked GROUP BY uscc
+), base AS (
+    SELECT e.uscc, e.archived_at, e.registration_status, coalesce(g.boundary, 'infinity') AS fresh_until, g.*,
+        left(json_build_object('uscc', e.uscc, 'name', e.name, 'category', e.category, 'division', e.division,
+            'industry', e.industry, 'registration_status', e.registration_status,
+            'established_on', e.established_on, 'deregistered_on', e.deregistered_on,
+            'former_names', coalesce((SELECT json_agg(json_build_object('name', n.name, 'used_from', n.used_from,
+                'used_until', n.used_until) ORDER BY n.used_until NULLS LAST, n.id)
+                FROM entity_name n WHERE n.uscc = e.uscc AND n.used_until IS NOT NULL), '[]'::json),
+            'quality_flags', e.quality_flags)::text, -1) AS head
+    FROM entity e LEFT JOIN gathered g ON g.uscc = e.uscc
+    WHERE e.uscc = ANY($1::varchar[])
+), rendered AS (
+    SELECT b.uscc, a.audience, b.fresh_until,
+        CASE WHEN b.archived_at IS NOT NULL AND b.registration_status = 'deregistered'
+            AND a.audience IN ('public', 'agency') THEN 410 ELSE 200 END AS status,
+        convert_to(b.head || ',"audience":"' || a.audience || '","trust_incentive_subject":' || coalesce(a.red, false)
+            || ',"distrust_punishment_subject":' || coalesce(a.black, false)
+            || ',"summary":' || coalesce(a.counts, '{{"records":0}}')
+            || ',"records":[' || coalesce(a.records, '') || ']}}', 'UTF8') AS body
+    FROM base b CROSS JOIN LATERAL (VALUES
+        ('public', b.red, b.black, b.public_counts, b.public_records),
+        ('agency', b.shared_red, b.shared_black, b.shared_counts, b.agency_records),
+        ('regulator', b.shared_red, b.shared_black, b.whole_counts, b.whole_records),
+        ('subject', b.shared_red, b.shared_black, b.whole_counts, b.whole_records)
+    ) AS a (audience, red, black, counts, records)
+)
+INSERT INTO profile (uscc, audience, status, etag, fresh_until, rendered_at, body)
+SELECT uscc, audience, status, '"' || encode(substr(sha256(body), 1, 16), 'hex') || '"', fresh_until, $2, body
+FROM rendered
+ON CONFLICT (uscc, audience) DO UPDATE SET status = excluded.status, etag = excluded.etag,
+    fresh_until = excluded.fresh_until, rendered_at = excluded.rendered_at, body = excluded.body
+"""
+
+_STALE = "UPDATE profile SET fresh_until = '-infinity' WHERE uscc = ANY($1::varchar[])"
+
+
+async def lock(connection: Connection[Any], usccs: Sequence[str]) -> None:
+    """Lock the entities' rows, in one order for everybody; every change to an entity or its records starts here."""
+    await connection.fetch(_LOCK, usccs)
+
+
+async def render(connection: Connection[Any], usccs: Sequence[str], now: datetime) -> None:
+    """Render every audience's profile of ``usccs`` as of ``now`` (UTC), inside the caller's transaction."""
+    await lock(connection, usccs)
+    await connection.execute(RENDER, usccs, now)
+
+
+async def make_stale(connection: Connection[Any], usccs: Sequence[str]) -> None:
+    """Forbid serving the profiles of ``usccs`` until they are rendered again; for bulk changes that render at the end."""
+    await connection.execute(_STALE, usccs)

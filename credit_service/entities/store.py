@@ -1,0 +1,40 @@
+"""SQL of entities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import col
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from credit_service.entities.models import Entity, EntityName
+
+
+async def get(session: AsyncSession, uscc: str, *, lock: bool = False) -> Entity | None:
+    """The entity's row; with ``lock`` it is held until the transaction ends, so that its profile has one writer."""
+    statement = select(Entity).where(col(Entity.uscc) == uscc)
+    if lock:
+        statement = statement.with_for_update(key_share=True)
+    return (await session.execute(statement)).scalar_one_or_none()
+
+
+async def get_locked(session: AsyncSession, uscc: str) -> Entity:
+    statement = select(Entity).where(col(Entity.uscc) == uscc).with_for_update(key_share=True)
+    return (await session.execute(statement)).scalar_one()
+
+
+async def note(session: AsyncSession, entity: Entity) -> bool:
+    """Insert unless another transaction did meanwhile; tells whether this one did."""
+    statement = insert(Entity).values(**entity.model_dump()).on_conflict_do_nothing().returning(col(Entity.uscc))
+    return (await session.execute(statement)).scalar_one_or_none() is not None
+
+
+async def names(session: AsyncSession, uscc: str) -> Sequence[EntityName]:
+    """Present and former names, the oldest row first."""
+    return (
+        (await session.execute(select(EntityName).where(col(EntityName.uscc) == uscc).order_by(col(EntityName.id))))
+        .scalars()
+        .all()
+    )

@@ -1,0 +1,98 @@
+"""SQL of records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, and_, or_, select, true
+from sqlmodel import col
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from credit_service.entities.models import Entity
+from credit_service.records.models import Import, ImportReceipt, Record, RecordVersion, State
+
+
+async def by_natural_key(session: AsyncSession, key: tuple[str, str, str, str]) -> Record | None:
+    """The current row of (uscc, item, document number, authority), or ``None``."""
+    uscc, item_code, document_number, authority_uscc = key
+    statement = select(Record).where(
+        col(Record.uscc) == uscc,
+        col(Record.item_code) == item_code,
+        col(Record.document_number) == document_number,
+        col(Record.authority_uscc) == authority_uscc,
+    )
+    return (await session.execute(statement)).scalar_one_or_none()
+
+
+async def by_id(session: AsyncSession, record_id: UUID) -> Record | None:
+    return (await session.execute(select(Record).where(col(Record.id) == record_id))).scalar_one_or_none()
+
+
+async def versions(session: AsyncSession, record: Record) -> Sequence[RecordVersion]:
+    """Every version of a record, the oldest first."""
+    statement = (
+        select(RecordVersion)
+        .where(col(RecordVersion.uscc) == record.uscc, col(RecordVersion.record_id) == record.id)
+        .order_by(col(RecordVersion.version))
+    )
+    return (await session.execute(statement)).scalars().all()
+
+
+def visible_at(now: datetime) -> ColumnElement[bool]:
+    """The publicity predicate in SQL; ``records.rules.is_visible`` is the same in Python."""
+    return and_(
+        col(Record.state) == State.PUBLISHED,
+        col(Record.publicity_from) <= now,
+        or_(col(Record.publicity_until).is_(None), col(Record.publicity_until) > now),
+    )
+
+
+def shared() -> ColumnElement[bool]:
+    """Shared between agencies: until repair, annulment or withdrawal stops sharing (Order 36 art. 3)."""
+    return col(Record.state).in_((State.PUBLISHED, State.WITHHELD))
+
+
+def in_division(prefix: str) -> ColumnElement[bool]:
+    """Records of entities whose division lies within ``prefix``."""
+    entities = select(col(Entity.uscc)).where(col(Entity.division).startswith(prefix, autoescape=True))
+    return col(Record.uscc).in_(entities)
+
+
+async def page(
+    session: AsyncSession,
+    where: Sequence[ColumnElement[bool]],
+    *,
+    after: tuple[date, UUID] | None,
+    limit: int,
+    seen: ColumnElement[bool] | None,
+) -> Sequence[Record]:
+    """Newest decisions first, ``limit`` + 1 rows so that the caller knows whether more follow."""
+    conditions = [*where, true() if seen is None else seen]
+    if after is not None:
+        day, record_id = after
+        conditions.append(
+            or_(col(Record.decided_on) < day, and_(col(Record.decided_on) == day, col(Record.id) > record_id))
+        )
+    statement = (
+        select(Record).where(*conditions).order_by(col(Record.decided_on).desc(), col(Record.id)).limit(limit + 1)
+    )
+    return (await session.execute(statement)).scalars().all()
+
+
+async def import_of(session: AsyncSession, import_id: UUID, agency_uscc: str) -> Import | None:
+    statement = select(Import).where(col(Import.id) == import_id, col(Import.agency_uscc) == agency_uscc)
+    return (await session.execute(statement)).scalar_one_or_none()
+
+
+async def receipts(
+    session: AsyncSession, import_id: UUID, *, outcome: str | None, after: int, limit: int
+) -> Sequence[ImportReceipt]:
+    """Receipts in the order of the file's rows, from the row after ``after``."""
+    conditions: list[Any] = [col(ImportReceipt.import_id) == import_id, col(ImportReceipt.row_number) > after]
+    if outcome:
+        conditions.append(col(ImportReceipt.outcome) == outcome)
+    statement = select(ImportReceipt).where(*conditions).order_by(col(ImportReceipt.row_number)).limit(limit + 1)
+    return (await session.execute(statement)).scalars().all()

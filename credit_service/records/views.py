@@ -1,0 +1,122 @@
+"""What each audience is shown of a record; the same members as in the rendered profile."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel
+from pydantic import Field as ApiField
+
+from credit_service.accounts.rules import Audience
+from credit_service.catalogue.models import Catalogue
+from credit_service.platform.paging import Page
+from credit_service.records import rules
+from credit_service.records.models import Record
+
+
+class RecordView(BaseModel):
+    """A record 信用信息记录. The members after ``facts`` are shown to agencies, regulators and the subject only."""
+
+    id: UUID = ApiField(description="记录标识 Record id")
+    uscc: str = ApiField(description="统一社会信用代码")
+    entity_name: str = ApiField(description="行政相对人名称")
+    item_code: str = ApiField(description="目录事项代码 Catalogue item")
+    item_name_zh: str = ApiField(description="事项名称")
+    item_name_en: str = ApiField(description="事项英文名称 Item name")
+    polarity: str = ApiField(description="性质 trust, distrust or neutral")
+    list: str | None = ApiField(description="名单 red, black or none")
+    section: str = ApiField(description="报告栏目 Report section")
+    document_number: str = ApiField(description="决定文书号")
+    decided_on: date = ApiField(description="决定日期")
+    valid_until: date | None = ApiField(description="有效期至")
+    authority_uscc: str = ApiField(description="决定机关统一社会信用代码")
+    authority_name: str = ApiField(description="决定机关")
+    source_name: str = ApiField(description="数据来源单位")
+    legal_basis: str = ApiField(description="依据")
+    severity: str | None = ApiField(description="失信程度 minor, general or serious")
+    publicity_from: datetime | None = ApiField(description="公示开始 (UTC)")
+    publicity_until: datetime | None = ApiField(description="公示截止 (UTC); empty: no rule ends it")
+    repair_eligible_from: date | None = ApiField(description="可申请修复日期")
+    facts: dict[str, Any] = ApiField(description="事项字段(社会公开)")
+    visible_to_public: bool | None = ApiField(default=None, description="是否公示中")
+    state: str | None = ApiField(default=None, description="状态")
+    version: int | None = ApiField(default=None, description="版本")
+    recorded_at: datetime | None = ApiField(default=None, description="入库时间 (UTC)")
+    changed_at: datetime | None = ApiField(default=None, description="变更时间 (UTC)")
+    source_uscc: str | None = ApiField(default=None, description="数据来源单位统一社会信用代码")
+    rule_version: str | None = ApiField(default=None, description="适用规则版本")
+    explanation: list[dict[str, str]] | None = ApiField(default=None, description="认定说明 Why this severity and term")  # type: ignore[valid-type]
+    shared_facts: dict[str, Any] | None = ApiField(default=None, description="事项字段(政务共享)")
+    restricted_facts: dict[str, Any] | None = ApiField(default=None, description="事项字段(授权查询)")
+
+
+class RecordPage(Page):
+    """A page of records, the newest decisions first."""
+
+    records: list[RecordView] = ApiField(description="记录 Records")
+
+
+class ListSummary(BaseModel):
+    """A red or black list of the catalogue."""
+
+    code: str = ApiField(description="目录事项代码 Catalogue item")
+    name_zh: str = ApiField(description="名称")
+    name_en: str = ApiField(description="Name")
+    colour: str = ApiField(description="红名单或黑名单 red or black")
+
+
+class ListIndex(BaseModel):
+    """Every list of the catalogue."""
+
+    lists: list[ListSummary] = ApiField(description="名单 Lists")
+
+
+_PUBLIC = (
+    "id",
+    "uscc",
+    "entity_name",
+    "item_code",
+    "document_number",
+    "decided_on",
+    "valid_until",
+    "authority_uscc",
+    "authority_name",
+    "source_name",
+    "legal_basis",
+    "severity",
+    "publicity_from",
+    "publicity_until",
+    "repair_eligible_from",
+)
+_SHARED = (
+    "state",
+    "version",
+    "recorded_at",
+    "changed_at",
+    "source_uscc",
+    "rule_version",
+    "explanation",
+    "shared_facts",
+)
+
+
+def view(catalogue: Catalogue, record: Record, audience: Audience, now: datetime) -> dict[str, Any]:
+    """The members of ``record`` that ``audience`` may see, as of ``now``."""
+    item = catalogue.latest(record.item_code)
+    shown: dict[str, Any] = {name: getattr(record, name) for name in _PUBLIC}
+    shown |= {
+        "item_name_zh": item.name_zh,
+        "item_name_en": item.name_en,
+        "polarity": item.polarity,
+        "list": item.list_colour,
+        "section": item.section,
+        "facts": record.public_facts,
+    }
+    if audience is not Audience.PUBLIC:
+        shown |= {name: getattr(record, name) for name in _SHARED}
+        shown["visible_to_public"] = rules.is_visible(record.state, record.publicity_from, record.publicity_until, now)
+    if audience in (Audience.REGULATOR, Audience.SUBJECT):
+        shown["restricted_facts"] = record.restricted_facts
+    return shown
