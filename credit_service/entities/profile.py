@@ -79,8 +79,10 @@ WITH shown AS MATERIALIZED (
             || ',"restricted_facts":' || restricted_text || '}}', ','
             ORDER BY decided_on DESC, id) FILTER (WHERE rank <= {RECORDS_SHOWN}) AS whole_records
     FROM ranked GROUP BY uscc
-), base AS (
-    SELECT e.uscc, e.archived_at, e.registration_status, coalesce(g.boundary, 'infinity') AS fresh_until, g.*,
+), base AS MATERIALIZED (
+    SELECT e.uscc, e.archived_at, e.registration_status, coalesce(g.boundary, 'infinity') AS fresh_until,
+        g.red, g.black, g.shared_red, g.shared_black, g.public_counts, g.shared_counts, g.whole_counts,
+        g.public_records, g.agency_records, g.whole_records,
         left(json_build_object('uscc', e.uscc, 'name', e.name, 'category', e.category, 'division', e.division,
             'industry', e.industry, 'registration_status', e.registration_status,
             'established_on', e.established_on, 'deregistered_on', e.deregistered_on,
@@ -94,10 +96,10 @@ WITH shown AS MATERIALIZED (
     SELECT b.uscc, a.audience, b.fresh_until,
         CASE WHEN b.archived_at IS NOT NULL AND b.registration_status = 'deregistered'
             AND a.audience IN ('public', 'agency') THEN 410 ELSE 200 END AS status,
-        convert_to(b.head || ',"audience":"' || a.audience || '","trust_incentive_subject":' || coalesce(a.red, false)
+        b.head || ',"audience":"' || a.audience || '","trust_incentive_subject":' || coalesce(a.red, false)
             || ',"distrust_punishment_subject":' || coalesce(a.black, false)
-            || ',"summary":' || coalesce(a.counts, '{{"records":0}}')
-            || ',"records":[' || coalesce(a.records, '') || ']}}', 'UTF8') AS body
+            || ',"summary":' || coalesce(a.counts, '{{"records" : 0}}')
+            || ',"records":[' || coalesce(a.records, '') || ']}}' AS body
     FROM base b CROSS JOIN LATERAL (VALUES
         ('public', b.red, b.black, b.public_counts, b.public_records),
         ('agency', b.shared_red, b.shared_black, b.shared_counts, b.agency_records),
@@ -106,7 +108,9 @@ WITH shown AS MATERIALIZED (
     ) AS a (audience, red, black, counts, records)
 )
 INSERT INTO profile (uscc, audience, status, etag, fresh_until, rendered_at, body)
-SELECT uscc, audience, status, '"' || encode(substr(sha256(body), 1, 16), 'hex') || '"', fresh_until, $2, body
+SELECT uscc, audience, status,
+    '"' || lpad(to_hex(hashtextextended(body, 0)), 16, '0') || lpad(to_hex(hashtextextended(body, 1)), 16, '0') || '"',
+    fresh_until, $2, convert_to(body, 'UTF8')
 FROM rendered
 ON CONFLICT (uscc, audience) DO UPDATE SET status = excluded.status, etag = excluded.etag,
     fresh_until = excluded.fresh_until, rendered_at = excluded.rendered_at, body = excluded.body

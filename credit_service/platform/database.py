@@ -47,7 +47,7 @@ class Database:
 
     def __init__(self, url: str, *, role: str | None, pool_size: int = 10, application_name: str = "credit-service") -> None:
         self._arguments = connect_arguments(url)
-        server_settings = {"application_name": application_name, "timezone": "UTC", "jit": "off"}
+        server_settings = {"application_name": application_name, "timezone": "UTC", "jit": "off", "work_mem": "32MB"}
         if role:
             # A start-up parameter, not SET ROLE: RESET ROLE then comes back to this role and not to the login's.
             server_settings["role"] = role
