@@ -1,0 +1,1 @@
+"""Identifiers of legal entities and the code tables they refer to."""
