@@ -11,8 +11,9 @@ from uuid_utils.compat import uuid7
 from credit_service.accounts import commands as accounts
 from credit_service.accounts.rules import may_submit
 from credit_service.audit import events
+from credit_service.catalogue.facts import checker_of
 from credit_service.catalogue.models import Catalogue
-from credit_service.catalogue.rules import item_in_force, validate_facts
+from credit_service.catalogue.rules import item_in_force
 from credit_service.entities import commands as entities
 from credit_service.entities.models import Entity
 from credit_service.entities.rules import is_known_as
@@ -42,8 +43,8 @@ async def draft_of(
     agency = await accounts.load_agency(session, actor.agency_uscc or "")
     if agency is None or not may_submit(agency.grants, item.code, authority.division):
         raise Problem(AGENCY_NOT_GRANTED, errors=[FieldError("/item_code", "agency-grant")])
-    public, shared, restricted, errors = validate_facts(item, body.facts)
-    errors = [*rules.check_dates(body.decided_on, body.valid_until, day_of(now)), *errors]
+    facts = checker_of(item)(body.facts)
+    errors = [*rules.check_dates(body.decided_on, body.valid_until, day_of(now)), *facts.errors]
     if errors:
         raise Problem(RECORD_REFUSED, errors=errors)
     return Draft(
@@ -58,9 +59,9 @@ async def draft_of(
         source_uscc=agency.uscc,
         source_name=agency.name,
         legal_basis=body.legal_basis,
-        public_facts=public,
-        shared_facts=shared,
-        restricted_facts=restricted,
+        public_facts=facts.public,
+        shared_facts=facts.shared,
+        restricted_facts=facts.restricted,
     )
 
 
