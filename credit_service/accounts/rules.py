@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -95,3 +96,19 @@ def audience_of(principal: Principal, uscc: str) -> Audience:
     if principal.role is Role.SUBMITTER:
         return Audience.AGENCY
     return Audience.PUBLIC
+
+
+def may_submit(grants: Iterable[tuple[str, str]], item_code: str, authority_division: str) -> bool:
+    """Whether grants of (item, division prefix) cover an item decided by an authority of a division."""
+    return any(code == item_code and authority_division.startswith(prefix) for code, prefix in grants)
+
+
+AGENCY_ROLES = frozenset({Role.SUBMITTER, Role.REGULATOR})
+"""Roles that act for an agency; a principal of one without an agency is refused."""
+
+
+def complete(principal: Principal) -> bool:
+    """Whether a principal carries what its role needs: an agency, or the entity a subject speaks for."""
+    if principal.role in AGENCY_ROLES:
+        return principal.agency_uscc is not None
+    return principal.role is not Role.SUBJECT or principal.entity_uscc is not None

@@ -59,12 +59,13 @@ def json_answer(content: Any, status: int = 200, headers: dict[str, str] | None 
 Change = Callable[[AsyncSession], Awaitable[StoredAnswer]]
 
 
-async def change(request: Request, principal: Caller, run: Change) -> Response:
+async def change(request: Request, principal: Caller, run: Change, *, replayable: bool = True) -> Response:
     """Run one use case in one transaction, once for each Idempotency-Key, and send its answer.
 
-    A concurrent twin that wins the race makes the loser start over and see the winner's work.
+    A concurrent twin that wins the race makes the loser start over and see the winner's work. An answer that holds a
+    secret is not ``replayable``: it is stored nowhere.
     """
-    key = idempotency.checked_key(request.headers.get("idempotency-key"))
+    key = idempotency.checked_key(request.headers.get("idempotency-key")) if replayable else None
     digest = idempotency.request_digest(request.method, request.url.path, await request.body())
     for attempt in range(1, MOST_ATTEMPTS + 1):
         try:

@@ -1,0 +1,181 @@
+"""Use cases on accounts; each change leaves an audit event."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerifyMismatchError
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from credit_service.accounts import store
+from credit_service.accounts.models import Agency, AgencyRead, AgencyWrite, Client, ClientCreate, ClientSecret
+from credit_service.accounts.rules import AGENCY_ROLES, Principal, Role
+from credit_service.audit import events
+from credit_service.audit.models import SYSTEM_SUBJECT
+from credit_service.catalogue.models import Catalogue
+from credit_service.identity.uscc import Uscc
+from credit_service.platform.context import Actor
+from credit_service.platform.errors import CONFLICT, INVALID_REQUEST, NOT_FOUND, FieldError, Problem
+
+_hasher = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)  # RFC 9106 / OWASP second choice
+_DECOY = _hasher.hash(secrets.token_urlsafe(32))
+
+
+@dataclass(frozen=True, slots=True)
+class SubmittingAgency:
+    """An active agency with its grants of (item, division prefix)."""
+
+    uscc: str
+    name: str
+    grants: tuple[tuple[str, str], ...]
+
+
+async def load_agency(session: AsyncSession, uscc: str) -> SubmittingAgency | None:
+    """The agency if it is known and active."""
+    row = await store.agency(session, uscc)
+    if row is None or not row.active:
+        return None
+    grants = await store.grants(session, uscc)
+    return SubmittingAgency(row.uscc, row.name, tuple((g.item_code, g.division_prefix) for g in grants))
+
+
+async def read_agency(session: AsyncSession, uscc: str) -> AgencyRead:
+    """An agency with its grants. Raises ``NOT_FOUND``."""
+    row = await store.agency(session, uscc)
+    if row is None:
+        raise Problem(NOT_FOUND)
+    return await _read(session, row)
+
+
+async def _read(session: AsyncSession, row: Agency) -> AgencyRead:
+    return AgencyRead(
+        **row.model_dump(exclude={"created_at"}),
+        grants=await store.grants(session, row.uscc),
+    )
+
+
+async def list_agencies(session: AsyncSession) -> list[AgencyRead]:
+    """Every agency with its grants, by code."""
+    return [await _read(session, row) for row in await store.agencies(session)]
+
+
+async def put_agency(
+    session: AsyncSession, catalogue: Catalogue, actor: Actor, now: datetime, code: str, body: AgencyWrite
+) -> tuple[AgencyRead, bool]:
+    """Enter or change an agency and what it may submit; gives it and whether it is new.
+
+    Raises ``USCC_INVALID`` and ``INVALID_REQUEST`` (unknown item, parent or successor; a successor of its own).
+    """
+    uscc = Uscc.parse(code, pointer="path:uscc").value
+    row = await store.agency(session, uscc)
+    await _check(session, catalogue, uscc, body)
+    created = row is None
+    before = None if row is None else _digest(await _read(session, row))
+    row = row or Agency(uscc=uscc, name="", division="", level="", created_at=now)
+    for name in ("name", "division", "level", "parent_uscc", "successor_uscc", "active"):
+        setattr(row, name, getattr(body, name))
+    session.add(row)
+    await store.replace_grants(session, uscc, body.grants)
+    await session.flush()
+    agency = await _read(session, row)
+    action = "agency.created" if created else "agency.updated"
+    event = events.new_event(
+        actor,
+        now,
+        action,
+        uscc=uscc,
+        subject_type="agency",
+        subject_id=uscc,
+        before=before,
+        after=_digest(agency),
+    )
+    events.append(session, [event])
+    return agency, created
+
+
+def _digest(agency: AgencyRead) -> bytes:
+    return events.commitment(b"", events.canonical_json(agency.model_dump(mode="json")))
+
+
+async def _check(session: AsyncSession, catalogue: Catalogue, uscc: str, body: AgencyWrite) -> None:
+    errors = [
+        FieldError(f"/grants/{index}/item_code", "catalogue")
+        for index, grant in enumerate(body.grants)
+        if catalogue.find(grant.item_code) is None
+    ]
+    for name in ("parent_uscc", "successor_uscc"):
+        other = getattr(body, name)
+        if other is not None and (other == uscc or await store.agency(session, other) is None):
+            errors.append(FieldError(f"/{name}", "another known agency"))
+    if errors:
+        raise Problem(INVALID_REQUEST, errors=errors)
+
+
+async def create_client(session: AsyncSession, actor: Actor, now: datetime, body: ClientCreate) -> ClientSecret:
+    """Make a client; its secret is given here and never again. Raises ``CONFLICT`` and ``INVALID_REQUEST``."""
+    if await store.client(session, body.client_id) is not None:
+        raise Problem(CONFLICT, errors=[FieldError("/client_id", "unique")])
+    entity = Uscc.parse(body.entity_uscc, pointer="/entity_uscc").value if body.entity_uscc else None
+    errors = []
+    if body.role is Role.PUBLIC:
+        errors.append(FieldError("/role", "the public needs no client"))
+    if body.role is Role.SUBJECT and entity is None:
+        errors.append(FieldError("/entity_uscc", "required for a subject"))
+    if body.role in AGENCY_ROLES and await store.agency(session, body.agency_uscc or "") is None:
+        errors.append(FieldError("/agency_uscc", "known agency"))
+    if errors:
+        raise Problem(INVALID_REQUEST, errors=errors)
+    secret = secrets.token_urlsafe(32)
+    session.add(
+        Client(
+            client_id=body.client_id,
+            name=body.name,
+            role=body.role.value,
+            agency_uscc=body.agency_uscc,
+            entity_uscc=entity,
+            secret_hash=await asyncio.to_thread(_hasher.hash, secret),
+            created_at=now,
+        )
+    )
+    _note(session, actor, now, "client.created", body.client_id)
+    return ClientSecret(client_id=body.client_id, client_secret=secret)
+
+
+async def disable_client(session: AsyncSession, actor: Actor, now: datetime, client_id: str) -> None:
+    """Shut a client out; its tokens stop working within half a minute. Raises ``NOT_FOUND``."""
+    row = await store.client(session, client_id)
+    if row is None:
+        raise Problem(NOT_FOUND)
+    if row.disabled_at is None:
+        row.disabled_at = now
+        _note(session, actor, now, "client.disabled", client_id)
+
+
+def _note(session: AsyncSession, actor: Actor, now: datetime, action: str, client_id: str) -> None:
+    event = events.new_event(
+        actor, now, action, uscc=SYSTEM_SUBJECT, subject_type="client", subject_id=client_id
+    )
+    events.append(session, [event])
+
+
+async def check_secret(session: AsyncSession, client_id: str, secret: str) -> Principal | None:
+    """The principal of a client's credentials, or ``None``. An unknown client costs as much time as a wrong secret."""
+    row = await store.client(session, client_id)
+    stored = row.secret_hash if row is not None else _DECOY
+    fits = await asyncio.to_thread(_fits, stored, secret)
+    if row is None or not fits or row.disabled_at is not None:
+        return None
+    return Principal(
+        id=f"client:{row.client_id}", role=Role(row.role), agency_uscc=row.agency_uscc, entity_uscc=row.entity_uscc
+    )
+
+
+def _fits(stored: str, secret: str) -> bool:
+    try:
+        return _hasher.verify(stored, secret)
+    except (VerifyMismatchError, InvalidHashError):
+        return False

@@ -1,0 +1,63 @@
+"""The gate before every route: who calls, and may they."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi import Request
+from fastapi.dependencies.models import Dependant
+
+from credit_service.accounts.authenticator import Authenticator
+from credit_service.accounts.rules import FORBIDDEN, PUBLIC, UNAUTHENTICATED, Permission, Principal, permitted
+from credit_service.platform.errors import Problem
+
+
+class Requires:
+    """A dependency that declares the permission of a route and enforces it."""
+
+    def __init__(self, permission: Permission) -> None:
+        self.permission = permission
+
+    async def __call__(self, request: Request) -> Principal:
+        """The caller. Raises ``UNAUTHENTICATED`` (401, RFC 6750) or ``FORBIDDEN`` (403)."""
+        principal = await principal_of(request)
+        if permitted(principal, self.permission):
+            return principal
+        if principal is PUBLIC:
+            raise Problem(UNAUTHENTICATED, headers={"WWW-Authenticate": "Bearer"})
+        raise Problem(FORBIDDEN, extra={"permission": self.permission.value})
+
+
+async def principal_of(request: Request) -> Principal:
+    """The principal of the Authorization header; without one, the public."""
+    header = request.headers.get("authorization")
+    if header is None:
+        return PUBLIC
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() == "basic":
+        return PUBLIC  # the token endpoint reads it; everywhere else it stands for nobody
+    if scheme.lower() != "bearer" or not token:
+        raise Problem(UNAUTHENTICATED, headers={"WWW-Authenticate": "Bearer"})
+    authenticator: Authenticator = request.app.state.authenticator
+    return await authenticator.authenticate(token.strip())
+
+
+def requires(permission: Permission) -> Requires:
+    """``Annotated[Principal, Depends(requires(Permission.X))]`` in a route's signature."""
+    return Requires(permission)
+
+
+def _calls(dependant: Dependant) -> Iterator[Any]:
+    yield dependant.call
+    for child in dependant.dependencies:
+        yield from _calls(child)
+
+
+def declared_permission(route: Any) -> Permission | None:
+    """The permission a route declares, or ``None``; more than one is a mistake too and also gives ``None``."""
+    dependant = getattr(route, "dependant", None)
+    if dependant is None:
+        return None
+    found = {call.permission for call in _calls(dependant) if isinstance(call, Requires)}
+    return found.pop() if len(found) == 1 else None

@@ -1,0 +1,42 @@
+"""SQL of accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import delete, select
+from sqlmodel import col
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from credit_service.accounts.models import Agency, AgencyGrant, Client, Grant
+
+
+async def agency(session: AsyncSession, uscc: str) -> Agency | None:
+    return await session.get(Agency, uscc)
+
+
+async def agencies(session: AsyncSession) -> Sequence[Agency]:
+    return (await session.execute(select(Agency).order_by(col(Agency.uscc)))).scalars().all()
+
+
+async def grants(session: AsyncSession, uscc: str) -> list[Grant]:
+    statement = (
+        select(AgencyGrant)
+        .where(col(AgencyGrant.agency_uscc) == uscc)
+        .order_by(col(AgencyGrant.item_code), col(AgencyGrant.division_prefix))
+    )
+    rows = (await session.execute(statement)).scalars()
+    return [Grant(item_code=row.item_code, division_prefix=row.division_prefix) for row in rows]
+
+
+async def replace_grants(session: AsyncSession, uscc: str, wanted: Iterable[Grant]) -> None:
+    await session.flush()
+    await session.execute(delete(AgencyGrant).where(col(AgencyGrant.agency_uscc) == uscc))
+    session.add_all(
+        AgencyGrant(agency_uscc=uscc, item_code=grant.item_code, division_prefix=grant.division_prefix)
+        for grant in dict.fromkeys(wanted)
+    )
+
+
+async def client(session: AsyncSession, client_id: str) -> Client | None:
+    return await session.get(Client, client_id)

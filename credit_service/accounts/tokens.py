@@ -1,0 +1,124 @@
+"""Access tokens: JWTs signed ES256 (RFC 7519, RFC 9068), checked against our own clock."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from jose import JWTError, jws, jwt
+from uuid_utils import uuid7
+
+from credit_service.accounts.keys import KeyStore
+from credit_service.accounts.rules import UNAUTHENTICATED, Principal, Role, complete
+from credit_service.platform.errors import Problem
+
+ALGORITHM = "ES256"
+TYPE = "at+jwt"
+AUDIENCE = "credit-service"
+LEEWAY_SECONDS = 30
+CHALLENGE = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+
+
+def refused(reason: str) -> Problem:
+    """The 401 of a token, with a reason that says nothing of its content."""
+    return Problem(UNAUTHENTICATED, detail=reason, headers=CHALLENGE)
+
+
+def issue(keys: KeyStore, *, issuer: str, principal: Principal, now: datetime, lifetime_seconds: int) -> str:
+    """A token for a client of our own, valid from ``now`` for ``lifetime_seconds``."""
+    key = keys.signing()
+    issued = int(now.timestamp())
+    claims: dict[str, Any] = {
+        "iss": issuer,
+        "sub": principal.id,
+        "aud": AUDIENCE,
+        "iat": issued,
+        "nbf": issued,
+        "exp": issued + lifetime_seconds,
+        "jti": str(uuid7()),
+        "credit_role": principal.role.value,
+    }
+    if principal.agency_uscc:
+        claims["credit_agency"] = principal.agency_uscc
+    if principal.entity_uscc:
+        claims["credit_entity"] = principal.entity_uscc
+    token: str = jwt.encode(claims, key.pem, algorithm=ALGORITHM, headers={"kid": key.kid, "typ": TYPE})
+    return token
+
+
+def header_of(token: str) -> dict[str, Any]:
+    """The unverified header, for choosing a key. Raises ``UNAUTHENTICATED``."""
+    try:
+        header: dict[str, Any] = jws.get_unverified_header(token)
+    except JWTError as error:
+        raise refused("malformed token") from error
+    return header
+
+
+def verified_claims(token: str, key: dict[str, Any], algorithms: frozenset[str]) -> dict[str, Any]:
+    """The claims of a token whose signature fits ``key``; the algorithm is allow-listed before anything is decoded.
+
+    python-jose's own checks of times are off: they read the machine's clock, and ours may be a handed-in one.
+    """
+    algorithm = header_of(token).get("alg")
+    if algorithm not in algorithms:
+        raise refused("algorithm not allowed")
+    try:
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            key,
+            algorithms=[algorithm],
+            options={name: False for name in ("verify_aud", "verify_exp", "verify_nbf", "verify_iat", "verify_at_hash")},
+        )
+    except JWTError as error:
+        raise refused("signature does not verify") from error
+    return claims
+
+
+def check_claims(claims: dict[str, Any], *, issuer: str, audience: str, now: datetime) -> float:
+    """Check iss, aud, exp and nbf with 30 seconds of leeway; gives exp (Unix seconds). Raises ``UNAUTHENTICATED``."""
+    audiences = claims.get("aud")
+    if claims.get("iss") != issuer:
+        raise refused("wrong issuer")
+    if audience not in (audiences if isinstance(audiences, list) else [audiences]):
+        raise refused("wrong audience")
+    expires, not_before = claims.get("exp"), claims.get("nbf", 0)
+    if not isinstance(expires, int | float) or not isinstance(not_before, int | float):
+        raise refused("times missing")
+    instant = now.timestamp()
+    if instant >= expires + LEEWAY_SECONDS:
+        raise refused("expired")
+    if instant < not_before - LEEWAY_SECONDS:
+        raise refused("not yet valid")
+    return float(expires)
+
+
+def principal_of(identity: str, role: object, agency: object, entity: object) -> Principal:
+    """The principal of checked claims. An unknown role is refused, never defaulted. Raises ``UNAUTHENTICATED``."""
+    if not isinstance(role, str) or role not in {known.value for known in Role} or role == Role.PUBLIC:
+        raise refused("unknown role")
+    principal = Principal(
+        id=identity,
+        role=Role(role),
+        agency_uscc=agency if isinstance(agency, str) else None,
+        entity_uscc=entity if isinstance(entity, str) else None,
+    )
+    if not complete(principal):
+        raise refused("the role needs an agency or an entity")
+    return principal
+
+
+def verify(keys: KeyStore, token: str, *, issuer: str, now: datetime) -> tuple[Principal, float]:
+    """The principal of one of our own tokens, and when it expires. Raises ``UNAUTHENTICATED``."""
+    header = header_of(token)
+    key = keys.all().get(str(header.get("kid")))
+    if key is None:
+        raise refused("unknown key")
+    if header.get("typ") != TYPE:
+        raise refused("not an access token")
+    claims = verified_claims(token, dict(key.jwk), frozenset({ALGORITHM}))
+    expires = check_claims(claims, issuer=issuer, audience=AUDIENCE, now=now)
+    principal = principal_of(
+        str(claims.get("sub")), claims.get("credit_role"), claims.get("credit_agency"), claims.get("credit_entity")
+    )
+    return principal, expires
