@@ -21,8 +21,19 @@ TABLES = (accounts, audit, entities, idempotency, records)  # imported for their
 LOCK = 0x63726564  # one migration at a time on one database, whoever starts it
 
 
+def ours(thing: object, name: str | None, kind: str, reflected: bool, other: object) -> bool:
+    """What a comparison looks at: our tables and columns. Indexes are the migrations' own business."""
+    return kind in ("table", "column") and not (name or "").startswith("pgqueuer")
+
+
 def run(connection: Connection) -> None:
-    context.configure(connection=connection, target_metadata=SQLModel.metadata, transaction_per_migration=True)
+    context.configure(
+        connection=connection,
+        target_metadata=SQLModel.metadata,
+        transaction_per_migration=True,
+        include_object=ours,
+        compare_type=True,
+    )
     with context.begin_transaction():
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
         context.run_migrations()

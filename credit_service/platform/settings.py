@@ -54,6 +54,7 @@ class Settings(BaseSettings):
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
+    log_reads: bool = Field(default=False, description="Log every request, not only changes and failures")
 
     token_lifetime_seconds: int = Field(default=900, ge=60, le=86400)
     oidc_issuers: list[OpenIdIssuer] = Field(default_factory=list)

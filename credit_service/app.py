@@ -1,0 +1,225 @@
+"""The ASGI application: settings in, routes out. It refuses to start when a route declares no permission."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.routing import APIRoute
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from credit_service import __version__
+from credit_service.accounts.authenticator import Authenticator
+from credit_service.accounts.dependencies import declared_permission, requires
+from credit_service.accounts.keys import KeyStore
+from credit_service.accounts.routes import router as accounts_router
+from credit_service.accounts.rules import Audience, Permission, Principal
+from credit_service.catalogue.loader import load
+from credit_service.catalogue.models import Catalogue
+from credit_service.entities.lookup import Lookup
+from credit_service.entities.routes import router as entities_router
+from credit_service.platform import migration
+from credit_service.platform.clock import Clock, SystemClock
+from credit_service.platform.database import Database
+from credit_service.platform.errors import UNAVAILABLE, Problem, ProblemType
+from credit_service.platform.http import install_problem_handlers
+from credit_service.platform.settings import Settings
+from credit_service.platform.telemetry import Telemetry, configure_logging, metrics_registry
+from credit_service.records.imports.routes import router as imports_router
+from credit_service.records.routes import router as records_router
+
+DESCRIPTION = """公共信用信息登记服务 Open public-credit registry for legal entities.
+
+Errors are RFC 9457 problem documents. Writes take `Idempotency-Key`, reads give `ETag`, lists page by opaque cursor.
+Money is yuan, dates are days in Asia/Shanghai, instants are UTC.
+"""
+
+PROBLEM_SCHEMA = {
+    "type": "object",
+    "required": ["type", "title", "status"],
+    "properties": {
+        "type": {"type": "string", "description": "稳定的问题类型 urn:credit-service:problem:<slug>"},
+        "title": {"type": "string", "description": "标题(按Accept-Language)"},
+        "title_zh": {"type": "string"},
+        "title_en": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "instance": {"type": "string"},
+        "request_id": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["pointer", "rule"],
+                "properties": {
+                    "pointer": {"type": "string", "description": "字段 JSON pointer, header:, query: or path:"},
+                    "rule": {"type": "string", "description": "规则 Rule or article"},
+                    "detail": {"type": "string"},
+                },
+            },
+        },
+    },
+}
+PROBLEM_RESPONSE = {
+    "description": "Problem document (RFC 9457) 问题文档",
+    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
+
+operations = APIRouter(tags=["operations 运行"])
+Health = Annotated[Principal, Depends(requires(Permission.HEALTH))]
+
+
+@operations.get("/livez")
+async def live(principal: Health) -> dict[str, str]:
+    """存活 The process runs."""
+    return {"status": "ok"}
+
+
+@operations.get("/readyz")
+async def ready(request: Request, principal: Health) -> dict[str, str]:
+    """就绪 The database answers and is at this program's revision; otherwise 503."""
+    try:
+        pool = await request.app.state.database.pool()
+        revision = await pool.fetchval("SELECT version_num FROM alembic_version", timeout=5)
+    except Exception as error:
+        raise Problem(UNAVAILABLE, detail=f"database: {type(error).__name__}", headers={"Retry-After": "5"}) from error
+    if revision != migration.head():
+        raise Problem(UNAVAILABLE, detail=f"database revision {revision}, program {migration.head()}")
+    return {"status": "ok", "revision": revision, "catalogue": request.app.state.catalogue.edition}
+
+
+@operations.get("/metrics", include_in_schema=False)
+async def metrics(principal: Annotated[Principal, Depends(requires(Permission.METRICS))]) -> Response:
+    """指标 Prometheus metrics."""
+    registry = metrics_registry(several_processes="PROMETHEUS_MULTIPROC_DIR" in os.environ)
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+@operations.get("/v1/problems")
+async def problems(principal: Annotated[Principal, Depends(requires(Permission.DISCOVER))]) -> dict[str, Any]:
+    """问题类型 Every kind of problem document this service answers with."""
+    kinds = sorted(ProblemType.registry.values(), key=lambda kind: kind.slug)
+    return {
+        "problems": [
+            {"type": kind.uri, "status": kind.status, "title_zh": kind.title_zh, "title_en": kind.title_en}
+            for kind in kinds
+        ]
+    }
+
+
+@operations.get("/openapi.json", include_in_schema=False)
+async def openapi_document(
+    request: Request, principal: Annotated[Principal, Depends(requires(Permission.DISCOVER))]
+) -> dict[str, Any]:
+    """接口描述 The OpenAPI 3.1 document."""
+    document: dict[str, Any] = request.app.openapi()
+    return document
+
+
+def api_routes(app: FastAPI) -> Iterator[APIRoute]:
+    """Every route of the application, those of included routers too."""
+    stack: list[Any] = list(app.routes)
+    while stack:
+        route = stack.pop(0)
+        if isinstance(route, APIRoute):
+            yield route
+            continue
+        nested = getattr(route, "routes", None) or getattr(getattr(route, "original_router", None), "routes", None)
+        if nested is None:
+            raise RuntimeError(f"a route that cannot be checked for its permission: {route!r}")
+        stack.extend(nested)
+
+
+def _refuse_undeclared(app: FastAPI) -> None:
+    undeclared = [f"{sorted(route.methods or ())} {route.path}" for route in api_routes(app) if declared_permission(route) is None]
+    if undeclared:
+        raise RuntimeError("routes that declare no permission: " + ", ".join(undeclared))
+
+
+class CreditService(FastAPI):
+    """FastAPI with the problem document in its description of errors."""
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            document = super().openapi()
+            document["components"]["schemas"]["Problem"] = PROBLEM_SCHEMA
+            document["components"]["schemas"].pop("HTTPValidationError", None)
+            document["components"]["schemas"].pop("ValidationError", None)
+            document["components"]["securitySchemes"] = {
+                "client": {
+                    "type": "oauth2",
+                    "flows": {"clientCredentials": {"tokenUrl": "/oauth/token", "scopes": {}}},
+                }
+            }
+            for path, operations_of in document["paths"].items():
+                for operation in operations_of.values():
+                    operation["responses"].pop("422", None)
+                    operation["responses"]["default"] = PROBLEM_RESPONSE
+                    if path.startswith("/v1/"):
+                        operation["security"] = [{}, {"client": []}]
+        return self.openapi_schema or document
+
+
+def create_app(
+    settings: Settings | None = None,
+    *,
+    clock: Clock | None = None,
+    database: Database | None = None,
+    catalogue: Catalogue | None = None,
+) -> FastAPI:
+    """The application. Without arguments it reads its settings from the environment, as a worker process does."""
+    settings = settings or Settings()
+    configure_logging(settings.log_level, settings.log_format)
+    app = CreditService(
+        title="credit-service",
+        version=__version__,
+        description=DESCRIPTION,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+    )
+    state = app.state
+    state.settings = settings
+    state.clock = clock or SystemClock()
+    state.catalogue = catalogue or load()
+    state.keys = KeyStore(settings.keys_directory)
+    state.database = database
+    for router in (entities_router, records_router, imports_router, accounts_router, operations):
+        app.include_router(router)
+    _refuse_undeclared(app)
+    install_problem_handlers(app)
+    app.add_middleware(Telemetry, log_reads=settings.log_reads)
+    return app
+
+
+def _connect(app: FastAPI) -> None:
+    """Everything that needs a database; made inside the event loop that will use it."""
+    state, settings = app.state, app.state.settings
+    if state.database is None:
+        if settings.database_url is None:
+            raise RuntimeError("no database: start with `credit-service serve`, or set CREDIT_DATABASE_URL")
+        state.database = Database(
+            settings.database_url.get_secret_value(), role=settings.database_role, pool_size=settings.database_pool_size
+        )
+    state.authenticator = Authenticator(
+        state.database, state.clock, state.keys, issuer=settings.base_url, providers=settings.oidc_issuers
+    )
+    state.lookups = {audience: Lookup(state.database, state.clock, audience.value) for audience in Audience}
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    given = app.state.database is not None
+    _connect(app)
+    try:
+        yield
+    finally:
+        await app.state.authenticator.close()
+        if not given:
+            await app.state.database.close()
+            app.state.database = None
