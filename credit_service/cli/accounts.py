@@ -1,0 +1,135 @@
+"""``credit-service agency``, ``client`` and ``keys``: what an operator does beside the database."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from credit_service.cli.database import DataDir, addresses, fail
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlmodel.ext.asyncio.session import AsyncSession
+
+    from credit_service.platform.context import Actor
+
+T = TypeVar("T")
+
+agency_app = typer.Typer(help="单位 Agencies and what they may submit.", no_args_is_help=True)
+client_app = typer.Typer(help="客户端 Clients and their secrets.", no_args_is_help=True)
+keys_app = typer.Typer(help="签名密钥 Token signing keys.", no_args_is_help=True)
+
+
+def _run(data: object, use_case: Callable[[AsyncSession, Actor, datetime], Awaitable[T]]) -> T:
+    """Run a use case as the operator, in one transaction; a problem ends the command with its message."""
+    from credit_service.platform.clock import SystemClock
+    from credit_service.platform.context import Actor
+    from credit_service.platform.database import Database
+    from credit_service.platform.errors import Problem
+    from credit_service.platform.settings import Settings
+
+    async def inside(url: str) -> T:
+        database = Database(url, role=Settings().database_role)
+        try:
+            async with database.transaction() as session:
+                return await use_case(session, Actor("operator", "cli"), SystemClock().now())
+        finally:
+            await database.close()
+
+    with addresses(data) as found:  # type: ignore[arg-type]
+        try:
+            return asyncio.run(inside(found.service))
+        except Problem as problem:
+            raise fail(str(problem)) from problem
+
+
+@agency_app.command("put")
+def put_agency(
+    uscc: str,
+    name: Annotated[str, typer.Option(help="单位名称 Name.")],
+    division: Annotated[str, typer.Option(help="行政区划代码 GB/T 2260.")],
+    level: Annotated[str, typer.Option(help="national, province, city or district.")] = "district",
+    grant: Annotated[list[str] | None, typer.Option(help="报送授权 item-code:division-prefix, repeatable.")] = None,
+    data: DataDir = None,
+) -> None:
+    """录入单位 Enter or change an agency; the grants given replace those it has."""
+    from pydantic import ValidationError
+
+    from credit_service.accounts import commands
+    from credit_service.accounts.models import AgencyWrite
+    from credit_service.catalogue.loader import load
+
+    grants = [dict(zip(("item_code", "division_prefix"), text.split(":", 1), strict=False)) for text in grant or []]
+    try:
+        body = AgencyWrite.model_validate({"name": name, "division": division, "level": level, "grants": grants})
+    except ValidationError as error:
+        raise fail(str(error)) from error
+    catalogue = load()
+    agency, created = _run(
+        data, lambda session, actor, now: commands.put_agency(session, catalogue, actor, now, uscc, body)
+    )
+    typer.echo(f"{'created' if created else 'updated'} {agency.uscc} {agency.name}")
+
+
+@client_app.command("create")
+def create_client(
+    client_id: str,
+    name: Annotated[str, typer.Option(help="名称 Name.")],
+    role: Annotated[str, typer.Option(help="角色 Role.")],
+    agency: Annotated[str | None, typer.Option(help="所属单位 Agency.")] = None,
+    entity: Annotated[str | None, typer.Option(help="信用主体 Entity.")] = None,
+    data: DataDir = None,
+) -> None:
+    """建立客户端 Make a client; its secret is printed this once."""
+    from pydantic import ValidationError
+
+    from credit_service.accounts import commands
+    from credit_service.accounts.models import ClientCreate
+
+    try:
+        body = ClientCreate.model_validate(
+            {"client_id": client_id, "name": name, "role": role, "agency_uscc": agency, "entity_uscc": entity}
+        )
+    except ValidationError as error:
+        raise fail(str(error)) from error
+    made = _run(data, lambda session, actor, now: commands.create_client(session, actor, now, body))
+    typer.echo(f"client_id={made.client_id}\nclient_secret={made.client_secret}")
+
+
+@client_app.command("disable")
+def disable_client(client_id: str, data: DataDir = None) -> None:
+    """停用客户端 Shut a client out."""
+    from credit_service.accounts import commands
+
+    _run(data, lambda session, actor, now: commands.disable_client(session, actor, now, client_id))
+    typer.echo(f"disabled {client_id}")
+
+
+@keys_app.command("rotate")
+def rotate(data: DataDir = None) -> None:
+    """轮换密钥 Make a new signing key; older keys go on verifying until they are retired."""
+    from credit_service.accounts.keys import KeyStore
+    from credit_service.platform.settings import Settings
+
+    settings = Settings(**({"data_dir": data} if data else {}))
+    store = KeyStore(settings.keys_directory)
+    key = store.rotate()
+    retired = store.retire(settings.token_lifetime_seconds + 60)
+    typer.echo(f"signing {key.kid}; retired {len(retired)}")
+
+
+@keys_app.command("list")
+def list_keys(data: DataDir = None) -> None:
+    """密钥列表 The keys, the signing one first."""
+    from datetime import UTC, datetime
+
+    from credit_service.accounts.keys import KeyStore
+    from credit_service.platform.settings import Settings
+
+    settings = Settings(**({"data_dir": data} if data else {}))
+    for key in sorted(KeyStore(settings.keys_directory).all().values(), key=lambda key: -key.made_at):
+        typer.echo(f"{key.kid}  {datetime.fromtimestamp(key.made_at, UTC):%Y-%m-%dT%H:%M:%SZ}")

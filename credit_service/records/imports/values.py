@@ -1,0 +1,79 @@
+"""Values as people type them: dates, amounts in 万元, lists. Each function is pure and remembers what it has seen."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from datetime import date, timedelta
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+
+EMPTY = frozenset({"", "-", "--", "—", "——", "/", "\\", "无", "NULL", "null", "None", "N/A", "n/a"})
+_DATE = re.compile(
+    r"(?P<y>\d{4})\s*[-/.年]\s*(?P<m>\d{1,2})\s*[-/.月]\s*(?P<d>\d{1,2})\s*[日号]?(?:[T\s]+[\d:.]+(?:Z|[+-]\d\d:?\d\d)?)?"
+)
+_COMPACT = re.compile(r"(\d{4})(\d{2})(\d{2})")
+_SERIAL = re.compile(r"[1-9]\d{4}(?:\.\d+)?")
+_SERIAL_START = date(1899, 12, 30)
+_AMOUNT = re.compile(r"\d{1,12}(?:\.\d{1,9})?")
+_YUAN_OF_WAN = Decimal(10_000)
+_CENT = Decimal("0.01")
+_SEPARATORS = re.compile(r"[、,，;；|\n\r]+")
+
+
+class ValueRefused(Exception):  # noqa: N818 - the message is the name of a rule
+    """A value breaks the rule named by the message."""
+
+
+@lru_cache(maxsize=20_000)
+def parse_date(text: str) -> date | None:
+    """2026-05-06, 2026/5/6, 2026.5.6, 20260506, 2026年5月6日, with or without a time, or an Excel serial number.
+
+    Empty forms give ``None``. Raises ``ValueRefused``.
+    """
+    folded = unicodedata.normalize("NFKC", text).strip()
+    if folded in EMPTY or folded == "长期":
+        return None
+    try:
+        match = _DATE.fullmatch(folded)
+        if match:
+            return date(int(match["y"]), int(match["m"]), int(match["d"]))
+        match = _COMPACT.fullmatch(folded)
+        if match:
+            return date(*(int(part) for part in match.groups()))
+        if _SERIAL.fullmatch(folded):
+            return _SERIAL_START + timedelta(days=int(float(folded)))
+    except (ValueError, OverflowError) as error:
+        raise ValueRefused("date that exists") from error
+    raise ValueRefused("date such as 2026-05-06")
+
+
+@lru_cache(maxsize=20_000)
+def parse_ten_thousand_yuan(text: str) -> str | None:
+    """An amount in 万元 (six decimals) as yuan with two. Thousands separators and the unit's own name are accepted.
+
+    Empty forms give ``None``. Raises ``ValueRefused``.
+    """
+    folded = unicodedata.normalize("NFKC", text).replace(",", "").replace("￥", "").replace("¥", "").strip()
+    folded = folded.removesuffix("元").removesuffix("万").strip()
+    if folded in EMPTY:
+        return None
+    try:
+        if not _AMOUNT.fullmatch(folded):
+            folded = f"{Decimal(folded):f}"  # spreadsheets write small amounts as 1E-4
+        if not _AMOUNT.fullmatch(folded):
+            raise ValueRefused("amount in 万元, not negative")
+        yuan = Decimal(folded) * _YUAN_OF_WAN
+        exact = yuan.quantize(_CENT)
+    except InvalidOperation as error:
+        raise ValueRefused("amount in 万元") from error
+    if exact != yuan:
+        raise ValueRefused("amount in 万元, at most six decimals")
+    return f"{exact:f}"
+
+
+@lru_cache(maxsize=5_000)
+def parse_list(text: str) -> tuple[str, ...]:
+    """Several values in one cell, separated by 、 comma, semicolon, bar or line break."""
+    parts = (part.strip() for part in _SEPARATORS.split(unicodedata.normalize("NFKC", text)))
+    return tuple(dict.fromkeys(part for part in parts if part not in EMPTY))

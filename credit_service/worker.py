@@ -1,0 +1,106 @@
+"""The job runner (pgqueuer): announces what time has already made true, and clears what is no longer needed.
+
+No job has to run for a publication to stop: a read past ``fresh_until`` renders anew. The jobs keep rows fresh so that
+such reads are rare, and keep tables small.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+
+import structlog
+from pgqueuer import PgQueuer
+from pgqueuer.models import Schedule
+
+from credit_service.entities import profile
+from credit_service.platform import idempotency
+from credit_service.platform.clock import Clock, SystemClock
+from credit_service.platform.database import Database
+from credit_service.platform.settings import Settings
+from credit_service.platform.telemetry import configure_logging
+from credit_service.records.imports import commands as imports
+
+logger = structlog.get_logger(__name__)
+
+EVERY_MINUTE = "* * * * *"
+HOURLY = "7 * * * *"
+PROFILES_A_BATCH = 200
+ABANDONED_AFTER = timedelta(minutes=10)
+
+_DUE = """
+SELECT DISTINCT uscc FROM (
+    SELECT uscc FROM profile WHERE fresh_until <= $1 AND fresh_until <> 'infinity' ORDER BY fresh_until LIMIT $2
+) AS due
+"""
+
+
+async def refresh_profiles(database: Database, now: datetime) -> int:
+    """Render the profiles whose time has come; gives how many entities were rendered."""
+    rendered = 0
+    pool = await database.pool()
+    async with pool.acquire() as connection:
+        while True:
+            async with connection.transaction():
+                due = [row["uscc"] for row in await connection.fetch(_DUE, now, 4 * PROFILES_A_BATCH)]
+                if not due:
+                    return rendered
+                await profile.render(connection, due, now)
+            rendered += len(due)
+
+
+async def expire_idempotency_keys(database: Database, now: datetime) -> None:
+    """Forget answers older than a day."""
+    async with database.transaction() as session:
+        await idempotency.forget_before(session, now - idempotency.KEPT)
+
+
+async def mark_abandoned_imports(database: Database, now: datetime) -> None:
+    """An import whose sender is gone is interrupted: it waits to be resumed with the same key."""
+    async with database.transaction() as session:
+        await imports.mark_interrupted(session, now, now - ABANDONED_AFTER)
+
+
+def schedule(queue: PgQueuer, database: Database, clock: Clock) -> None:
+    """Enter the recurring jobs."""
+
+    @queue.schedule("refresh-profiles", EVERY_MINUTE)
+    async def _refresh(job: Schedule) -> None:
+        rendered = await refresh_profiles(database, clock.now())
+        logger.info("profiles refreshed", entities=rendered)
+
+    @queue.schedule("expire-idempotency-keys", HOURLY)
+    async def _expire(job: Schedule) -> None:
+        await expire_idempotency_keys(database, clock.now())
+
+    @queue.schedule("mark-abandoned-imports", EVERY_MINUTE)
+    async def _abandoned(job: Schedule) -> None:
+        await mark_abandoned_imports(database, clock.now())
+
+
+async def serve(settings: Settings) -> None:
+    """Run jobs until SIGINT or SIGTERM, which pgqueuer turns into an orderly end."""
+    if settings.database_url is None:
+        raise RuntimeError("no database: start with `credit-service serve`, or set CREDIT_DATABASE_URL")
+    database = Database(
+        settings.database_url.get_secret_value(), role=settings.database_role, application_name="credit-service-worker"
+    )
+    connection = await database.connect()
+    try:
+        queue = PgQueuer.from_asyncpg_connection(connection)
+        schedule(queue, database, SystemClock())
+        await queue.run()
+    finally:
+        await connection.close()
+        await database.close()
+
+
+def run() -> None:
+    """Entry of ``credit-service worker``."""
+    settings = Settings()
+    configure_logging(settings.log_level, settings.log_format)
+    asyncio.run(serve(settings))
+
+
+if __name__ == "__main__":
+    run()
