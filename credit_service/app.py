@@ -28,6 +28,7 @@ from credit_service.platform.errors import UNAVAILABLE, Problem, ProblemType
 from credit_service.platform.http import install_problem_handlers
 from credit_service.platform.settings import Settings
 from credit_service.platform.telemetry import Telemetry, configure_logging, metrics_registry
+from credit_service.records.imports.commands import new_executor
 from credit_service.records.imports.routes import router as imports_router
 from credit_service.records.routes import router as records_router
 
@@ -134,7 +135,9 @@ def api_routes(app: FastAPI) -> Iterator[APIRoute]:
 
 
 def _refuse_undeclared(app: FastAPI) -> None:
-    undeclared = [f"{sorted(route.methods or ())} {route.path}" for route in api_routes(app) if declared_permission(route) is None]
+    undeclared = [
+        f"{sorted(route.methods or ())} {route.path}" for route in api_routes(app) if declared_permission(route) is None
+    ]
     if undeclared:
         raise RuntimeError("routes that declare no permission: " + ", ".join(undeclared))
 
@@ -209,6 +212,7 @@ def _connect(app: FastAPI) -> None:
     state.authenticator = Authenticator(
         state.database, state.clock, state.keys, issuer=settings.base_url, providers=settings.oidc_issuers
     )
+    state.import_executor = new_executor()
     state.lookups = {audience: Lookup(state.database, state.clock, audience.value) for audience in Audience}
 
 
@@ -220,6 +224,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
     finally:
         await app.state.authenticator.close()
+        app.state.import_executor.shutdown(wait=False, cancel_futures=True)
         if not given:
             await app.state.database.close()
             app.state.database = None

@@ -163,6 +163,11 @@ def _new(code: Uscc, name: str, source: str, now: datetime) -> Entity:
     )
 
 
+def noted_digest(uscc: str, name: str) -> bytes:
+    """What the audit event of an entity says that only a record names yet."""
+    return events.commitment(b"", events.canonical_json({"name": name, "source": "record", "uscc": uscc}))
+
+
 async def ensure_entity(session: AsyncSession, actor: Actor, now: datetime, code: Uscc, name: str) -> Entity:
     """The entity a record is about, locked. One that no registrar has reported is noted with the name the record gives."""
     entity = await store.get(session, code.value, lock=True)
@@ -179,7 +184,7 @@ async def ensure_entity(session: AsyncSession, actor: Actor, now: datetime, code
         uscc=code.value,
         subject_type=SUBJECT_TYPE,
         subject_id=code.value,
-        after=events.commitment(b"", _content(entity, [])),
+        after=noted_digest(code.value, name),
     )
     events.append(session, [event])
     return entity
@@ -189,6 +194,11 @@ async def is_admitted(session: AsyncSession, uscc: str) -> bool:
     """Whether a registrar has admitted this code although its check digit is wrong."""
     entity = await store.get(session, uscc)
     return entity is not None and bool(entity.quality_flags)
+
+
+async def admitted_codes(session: AsyncSession) -> frozenset[str]:
+    """Every code with a wrong check digit that a registrar has admitted (a few in any registry)."""
+    return frozenset(await store.flagged(session))
 
 
 async def known_names(session: AsyncSession, entity: Entity) -> list[str]:

@@ -35,7 +35,7 @@ _COUNTS = ", ".join(
 
 _PUBLIC_MEMBERS = """
     'id', r.id, 'item_code', r.item_code, 'item_name_zh', i.name_zh, 'item_name_en', i.name_en,
-    'polarity', i.polarity, 'list', i.list_colour, 'section', i.section,
+    'polarity', i.polarity, 'list_colour', i.list_colour, 'section', i.section,
     'document_number', r.document_number, 'decided_on', r.decided_on, 'valid_until', r.valid_until,
     'authority_uscc', r.authority_uscc, 'authority_name', r.authority_name, 'source_name', r.source_name,
     'entity_name', r.entity_name, 'legal_basis', r.legal_basis, 'severity', r.severity,

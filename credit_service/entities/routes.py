@@ -120,7 +120,9 @@ async def read_entity(
     uscc: Code,
     principal: Annotated[Principal, Depends(reads)],
     if_none_match: Annotated[str | None, Header(description="ETag of the copy at hand")] = None,
-    credit_purpose: Annotated[str | None, Header(description="查询目的 Required unless the caller is the public")] = None,
+    credit_purpose: Annotated[
+        str | None, Header(description="查询目的 Required unless the caller is the public")
+    ] = None,
 ) -> Response:
     """主体信用档案 The entity's profile, as the caller's audience may see it now.
 
@@ -175,7 +177,11 @@ router.routes.insert(
         methods=["GET"],
         response_model=ProfileView,
         tags=["entities 信用主体"],
-        responses={304: {"description": "Not modified"}, 404: {"description": "Unknown"}, 410: {"description": "Archived"}},
+        responses={
+            304: {"description": "Not modified"},
+            404: {"description": "Unknown"},
+            410: {"description": "Archived"},
+        },
     ),
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -38,3 +38,9 @@ async def names(session: AsyncSession, uscc: str) -> Sequence[EntityName]:
         .scalars()
         .all()
     )
+
+
+async def flagged(session: AsyncSession) -> Sequence[str]:
+    """Codes of entities with quality flags."""
+    statement = select(col(Entity.uscc)).where(func.cardinality(col(Entity.quality_flags)) > 0)
+    return (await session.execute(statement)).scalars().all()

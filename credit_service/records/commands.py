@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 from uuid_utils.compat import uuid7
@@ -88,12 +89,29 @@ async def submit(
     entity = await entities.ensure_entity(session, actor, now, code, draft.entity_name)
     warnings = await _warnings(session, entity, draft)
     current = await store.by_natural_key(session, draft.natural_key)
-    content = rules.content_of(draft)
-    digest = rules.content_digest(content)
-    if current is not None and current.content_digest == digest:
+    if current is not None and current.content_digest == rules.content_digest(rules.content_of(draft)):
         return _receipt(Outcome.UNCHANGED, current, warnings)
     if current is not None and current.state not in rules.OPEN_STATES:
         raise Problem(RECORD_CLOSED, extra={"state": current.state})
+    record = await _store(session, catalogue, actor, now, draft, current)
+    await entities.rewrite_profile(session, record.uscc, now)
+    return _receipt(Outcome.CORRECTED if current is not None else Outcome.STORED, record, warnings)
+
+
+async def correct(
+    session: AsyncSession, catalogue: Catalogue, actor: Actor, now: datetime, draft: Draft, record_id: UUID
+) -> None:
+    """Correct an open record as an import found it; the caller holds the entity's lock and renders its profile."""
+    current = await store.by_id(session, record_id)
+    await _store(session, catalogue, actor, now, draft, current)
+    await session.flush()
+
+
+async def _store(
+    session: AsyncSession, catalogue: Catalogue, actor: Actor, now: datetime, draft: Draft, current: Record | None
+) -> Record:
+    """Judge a draft and write it with its version and audit event: a new record, or a correction of ``current``."""
+    content = rules.content_of(draft)
     assessment = rules.assess(
         catalogue,
         draft.item,
@@ -102,10 +120,9 @@ async def submit(
         valid_until=draft.valid_until,
         first_published_at=_first_published(current, now),
     )
-    record = _write(session, current, draft, assessment, digest, now)
+    record = _write(session, current, draft, assessment, rules.content_digest(content), now)
     await _record_version(session, actor, now, record, content, corrected=current is not None)
-    await entities.rewrite_profile(session, record.uscc, now)
-    return _receipt(Outcome.CORRECTED if current is not None else Outcome.STORED, record, warnings)
+    return record
 
 
 def _first_published(current: Record | None, now: datetime) -> datetime:
@@ -118,9 +135,9 @@ def _first_published(current: Record | None, now: datetime) -> datetime:
 def _write(
     session: AsyncSession, current: Record | None, draft: Draft, assessment: Assessment, digest: bytes, now: datetime
 ) -> Record:
-    values: dict[str, Any] = {
-        name: getattr(draft, name) for name in Draft.__dataclass_fields__ if name != "item"
-    } | {name: getattr(assessment, name) for name in Assessment.__dataclass_fields__}
+    values: dict[str, Any] = {name: getattr(draft, name) for name in Draft.__dataclass_fields__ if name != "item"} | {
+        name: getattr(assessment, name) for name in Assessment.__dataclass_fields__
+    }
     values |= {"explanation": list(assessment.explanation), "content_digest": digest, "changed_at": now}
     if current is None:
         record = Record(id=uuid7(), item_code=draft.item.code, version=1, recorded_at=now, **values)
@@ -180,4 +197,3 @@ async def _warnings(session: AsyncSession, entity: Entity, draft: Draft) -> list
 
 def _receipt(outcome: Outcome, record: Record, warnings: list[str]) -> RecordReceipt:
     return RecordReceipt(outcome=outcome, id=record.id, uscc=record.uscc, version=record.version, warnings=warnings)
-

@@ -141,7 +141,9 @@ class ImportReceipt(SQLModel, table=True):
     warnings: list[str] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
 
 
-DocumentNumber = Annotated[str, ApiField(min_length=1, max_length=128, description="决定文书号 Number of the deciding document")]
+DocumentNumber = Annotated[
+    str, ApiField(min_length=1, max_length=128, description="决定文书号 Number of the deciding document")
+]
 
 
 class RecordSubmission(BaseModel):
@@ -149,7 +151,9 @@ class RecordSubmission(BaseModel):
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
-    item_code: str = ApiField(max_length=64, description="目录事项代码 Catalogue item", examples=["administrative-penalty"])
+    item_code: str = ApiField(
+        max_length=64, description="目录事项代码 Catalogue item", examples=["administrative-penalty"]
+    )
     uscc: str = ApiField(max_length=40, description="统一社会信用代码 Unified social credit code of the entity")
     entity_name: str = ApiField(min_length=2, max_length=200, description="行政相对人名称 Name of the entity")
     document_number: DocumentNumber
@@ -158,7 +162,9 @@ class RecordSubmission(BaseModel):
     authority_uscc: str = ApiField(max_length=40, description="决定机关统一社会信用代码 Code of the deciding authority")
     authority_name: str = ApiField(min_length=2, max_length=200, description="决定机关 Deciding authority")
     legal_basis: str = ApiField(min_length=2, max_length=4000, description="依据 Provision the decision cites")
-    facts: dict[str, Any] = ApiField(default_factory=dict, description="事项字段 The item's own fields (see the catalogue)")
+    facts: dict[str, Any] = ApiField(
+        default_factory=dict, description="事项字段 The item's own fields (see the catalogue)"
+    )
 
 
 class RecordReceipt(BaseModel):

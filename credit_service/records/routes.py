@@ -46,9 +46,7 @@ async def submit_record(
     state = request.app.state
 
     async def run(session: AsyncSession) -> StoredAnswer:
-        receipt = await commands.submit(
-            session, state.catalogue, actor_of(request, principal), state.clock.now(), body
-        )
+        receipt = await commands.submit(session, state.catalogue, actor_of(request, principal), state.clock.now(), body)
         status = 201 if receipt.outcome is Outcome.STORED else 200
         return json_answer(receipt.model_dump(mode="json"), status, {"Location": f"/v1/records/{receipt.id}"})
 
@@ -162,9 +160,7 @@ async def _page(
     now = state.clock.now()
     database: Database = state.database
     async with database.transaction() as session:
-        rows = await store.page(
-            session, where, after=_place(cursor), limit=limit, seen=_seen_by(audience, now)
-        )
+        rows = await store.page(session, where, after=_place(cursor), limit=limit, seen=_seen_by(audience, now))
     content: dict[str, Any] = {"records": [view(state.catalogue, row, audience, now) for row in rows[:limit]]}
     if len(rows) > limit:
         last = rows[limit - 1]

@@ -17,7 +17,9 @@ from credit_service.platform.clock import day_of, start_of
 from credit_service.platform.errors import FieldError, ProblemType
 from credit_service.records.models import State
 
-RECORD_REFUSED = ProblemType("record-refused", 422, "记录不符合目录规则", "The record does not meet the catalogue's rules")
+RECORD_REFUSED = ProblemType(
+    "record-refused", 422, "记录不符合目录规则", "The record does not meet the catalogue's rules"
+)
 RECORD_CLOSED = ProblemType(
     "record-closed", 409, "记录已修复、撤销或归档", "The record is repaired, annulled, withdrawn or archived"
 )

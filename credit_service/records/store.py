@@ -87,6 +87,11 @@ async def import_of(session: AsyncSession, import_id: UUID, agency_uscc: str) ->
     return (await session.execute(statement)).scalar_one_or_none()
 
 
+async def import_by_key(session: AsyncSession, agency_uscc: str, key: str) -> Import | None:
+    statement = select(Import).where(col(Import.agency_uscc) == agency_uscc, col(Import.idempotency_key) == key)
+    return (await session.execute(statement)).scalar_one_or_none()
+
+
 async def receipts(
     session: AsyncSession, import_id: UUID, *, outcome: str | None, after: int, limit: int
 ) -> Sequence[ImportReceipt]:

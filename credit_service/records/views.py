@@ -26,7 +26,7 @@ class RecordView(BaseModel):
     item_name_zh: str = ApiField(description="事项名称")
     item_name_en: str = ApiField(description="事项英文名称 Item name")
     polarity: str = ApiField(description="性质 trust, distrust or neutral")
-    list: str | None = ApiField(description="名单 red, black or none")
+    list_colour: str | None = ApiField(description="名单 red, black or none")
     section: str = ApiField(description="报告栏目 Report section")
     document_number: str = ApiField(description="决定文书号")
     decided_on: date = ApiField(description="决定日期")
@@ -47,7 +47,7 @@ class RecordView(BaseModel):
     changed_at: datetime | None = ApiField(default=None, description="变更时间 (UTC)")
     source_uscc: str | None = ApiField(default=None, description="数据来源单位统一社会信用代码")
     rule_version: str | None = ApiField(default=None, description="适用规则版本")
-    explanation: list[dict[str, str]] | None = ApiField(default=None, description="认定说明 Why this severity and term")  # type: ignore[valid-type]
+    explanation: list[dict[str, str]] | None = ApiField(default=None, description="认定说明 Why this severity and term")
     shared_facts: dict[str, Any] | None = ApiField(default=None, description="事项字段(政务共享)")
     restricted_facts: dict[str, Any] | None = ApiField(default=None, description="事项字段(授权查询)")
 
@@ -110,7 +110,7 @@ def view(catalogue: Catalogue, record: Record, audience: Audience, now: datetime
         "item_name_zh": item.name_zh,
         "item_name_en": item.name_en,
         "polarity": item.polarity,
-        "list": item.list_colour,
+        "list_colour": item.list_colour,
         "section": item.section,
         "facts": record.public_facts,
     }

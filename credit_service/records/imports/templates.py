@@ -120,7 +120,7 @@ def detect(cells: Sequence[str]) -> str:
     return best
 
 
-def recognise(name: str, cells: Sequence[str]) -> Plan:
+def recognise(name: str, cells: Sequence[str], *, columns_required: bool = True) -> Plan:
     """The plan for a file with this header, by label or code, in any order.
 
     Raises ``HEADER_NOT_RECOGNISED`` naming each required column that is missing, or that stands twice.
@@ -140,7 +140,7 @@ def recognise(name: str, cells: Sequence[str]) -> Plan:
         rank, column = alias
         found.append((column.target, rank, position, column))
         labels.setdefault(column.target, cell.strip())
-    missing = [c for c in template_of(name).columns if c.required and c.target not in labels]
+    missing = [c for c in template_of(name).columns if columns_required and c.required and c.target not in labels]
     if missing:
         errors = [FieldError(f"header:{c.labels[0]}", "required column", "/".join(c.codes)) for c in missing]
         raise Problem(HEADER_NOT_RECOGNISED, detail=name, errors=errors)

@@ -1,0 +1,408 @@
+"""Run an import: rows are judged in a process of their own while the database merges the block before.
+
+One transaction a block (``atomicity=row``) or one for the whole file (``file``). A block's transaction also moves
+``rows_done`` on, so an import that is cut off anywhere goes on there when the same file comes with the same key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+import asyncpg
+import structlog
+from sqlalchemy import update
+from sqlalchemy.exc import DBAPIError
+from sqlmodel import col
+from sqlmodel.ext.asyncio.session import AsyncSession
+from uuid_utils.compat import uuid7
+
+from credit_service.accounts import commands as accounts
+from credit_service.accounts.commands import SubmittingAgency
+from credit_service.audit import events
+from credit_service.catalogue.models import Catalogue
+from credit_service.entities.commands import admitted_codes
+from credit_service.platform.clock import Clock
+from credit_service.platform.context import Actor
+from credit_service.platform.database import Database
+from credit_service.platform.errors import (
+    CONFLICT,
+    INVALID_REQUEST,
+    PAYLOAD_TOO_LARGE,
+    FieldError,
+    Problem,
+    ProblemType,
+)
+from credit_service.platform.idempotency import IDEMPOTENCY_KEY_REUSED
+from credit_service.records import store
+from credit_service.records.imports import readers
+from credit_service.records.imports.merge import Merger, render_touched
+from credit_service.records.imports.readers import Format
+from credit_service.records.imports.templates import AUTOMATIC, Plan, template_of
+from credit_service.records.imports.validation import BlockResult, Context, Position, judge_block, judge_sheet
+from credit_service.records.models import Import, ImportReceipt, Outcome
+from credit_service.records.rules import AGENCY_NOT_GRANTED
+
+logger = structlog.get_logger(__name__)
+
+ROWS_A_SHEET_BLOCK = 2500
+ENTITIES_A_RENDER = 400
+RENDERERS = 2
+MOST_KEPT_REFUSALS = 20_000
+ATTEMPTS = 3
+FINISHED = frozenset({"completed", "refused"})
+
+_TOUCHED = """
+SELECT DISTINCT r.uscc FROM import_receipt r
+WHERE r.import_id = $1 AND r.outcome IN ('stored', 'corrected') AND NOT EXISTS (
+    SELECT FROM profile p WHERE p.uscc = r.uscc AND p.audience = 'public' AND p.fresh_until > $2)
+"""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the sender asks for."""
+
+    key: str
+    template: str
+    atomicity: str
+    file_name: str
+    content_type: str
+
+
+def new_executor() -> Executor:
+    """The process that judges rows; spawned, because a fork would inherit the server's threads and sockets."""
+    return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+
+
+@asynccontextmanager
+async def _alone(database: Database, agency: str, key: str) -> AsyncIterator[None]:
+    """Hold the import's lock; it falls with the connection, so a killed server leaves none behind."""
+    connection = await database.connect()
+    try:
+        if not await connection.fetchval(
+            "SELECT pg_try_advisory_lock(hashtextextended($1, 0))", f"import {agency} {key}"
+        ):
+            raise Problem(CONFLICT, detail="an import with this key is under way", headers={"Retry-After": "5"})
+        yield
+    finally:
+        await connection.close()
+
+
+class Importer:
+    """One import, from its first byte to its last profile."""
+
+    def __init__(
+        self, database: Database, clock: Clock, catalogue: Catalogue, executor: Executor, actor: Actor, request: Request
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._catalogue = catalogue
+        self._executor = executor
+        self._actor = actor
+        self._request = request
+        self._refusals: list[tuple[int, list[dict[str, str]]]] = []
+
+    async def run(self, stream: AsyncIterator[bytes], most_bytes: int) -> tuple[Import, bool]:
+        """Import a file; gives the import and whether it had already been finished under this key.
+
+        Raises ``AGENCY_NOT_GRANTED``, ``CONFLICT`` (the same key is under way), ``IDEMPOTENCY_KEY_REUSED``,
+        ``PAYLOAD_TOO_LARGE`` and what reading the file and its header raises; a refused header leaves nothing behind.
+        """
+        agency_code = self._actor.agency_uscc or ""
+        async with _alone(self._database, agency_code, self._request.key):
+            async with self._database.transaction() as session:
+                agency = await accounts.load_agency(session, agency_code)
+                admitted = await admitted_codes(session)
+                known = await store.import_by_key(session, agency_code, self._request.key)
+            if agency is None:
+                raise Problem(AGENCY_NOT_GRANTED)
+            if known is not None:
+                self._check_same(known)
+                if known.state in FINISHED:
+                    return known, True
+            context = Context(self._actor, agency.uscc, agency.name, agency.grants, self._clock.now(), admitted)
+            return await self._receive(stream, most_bytes, agency, context, known), False
+
+    def _check_same(self, known: Import) -> None:
+        asked = (self._request.atomicity, self._request.file_name)
+        template_fits = self._request.template in (AUTOMATIC, known.template)
+        if not template_fits or (known.atomicity, known.file_name) != asked:
+            raise Problem(
+                IDEMPOTENCY_KEY_REUSED, errors=[FieldError("header:Idempotency-Key", "same key, other import")]
+            )
+
+    async def _receive(
+        self,
+        stream: AsyncIterator[bytes],
+        most_bytes: int,
+        agency: SubmittingAgency,
+        context: Context,
+        known: Import | None,
+    ) -> Import:
+        limited = _limited(stream, most_bytes)
+        head = await anext(limited, b"")
+        if not head:
+            raise Problem(INVALID_REQUEST, detail="the file is empty", errors=[FieldError("", "not empty")])
+        form = readers.sniff(head, self._request.content_type, self._request.file_name)
+        async with _results(self._executor, form, head, limited, self._start(known), context) as results:
+            if self._request.atomicity == "file":
+                done = await self._merge_whole(results, agency, known)
+            else:
+                done = await self._merge_blocks(results, agency, known)
+        return await self._finish(done)
+
+    def _start(self, known: Import | None) -> Position:
+        template = self._request.template
+        if template != AUTOMATIC:
+            template_of(template)
+        done = known.rows_done if known is not None and known.atomicity == "row" else 0
+        return Position(template, None, None, 1, done)
+
+    # Merging -------------------------------------------------------------------------------------------------------
+
+    async def _merge_blocks(
+        self, results: AsyncIterator[BlockResult], agency: SubmittingAgency, known: Import | None
+    ) -> Import:
+        record = known
+        rows = 0
+        async for result in results:
+            if record is None:
+                record = await self._create(_plan_of(result), agency)
+            rows += result.judged.rows
+            if rows > record.rows_done:
+                record = await self._merge_block(record, agency, result, rows)
+        assert record is not None
+        return record
+
+    async def _merge_block(self, record: Import, agency: SubmittingAgency, result: BlockResult, rows: int) -> Import:
+        """One block in one transaction; a deadlock with another import or writer is tried again."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                async with self._database.transaction() as session:
+                    outcomes = await self._merger(record, agency).merge(session, result.judged)
+                    return await self._advance(session, record, rows, outcomes)
+            except (DBAPIError, asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
+                if attempt == ATTEMPTS:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def _merge_whole(
+        self, results: AsyncIterator[BlockResult], agency: SubmittingAgency, known: Import | None
+    ) -> Import:
+        """All rows in one transaction; one refused row rolls all of them back and only the refusals are kept."""
+        totals: Counter[str] = Counter()
+        rows, merger, record = 0, None, known
+        session = AsyncSession(self._database.engine, expire_on_commit=False)
+        try:
+            async for result in results:
+                if record is None:
+                    record = await self._create(_plan_of(result), agency)
+                merger = merger or self._merger(record, agency)
+                rows += result.judged.rows
+                totals += await merger.merge(session, result.judged)
+                self._refusals += [*result.judged.refused, *merger.take_refusals()]
+            assert record is not None
+            if totals[Outcome.REFUSED]:
+                await session.rollback()
+                return await self._keep_refusals(record, rows, totals)
+            record = await self._advance(session, record, rows, totals)
+            await session.commit()
+            return record
+        finally:
+            await session.close()
+
+    async def _keep_refusals(self, record: Import, rows: int, totals: Counter[str]) -> Import:
+        kept = Counter({name: totals[name] for name in (Outcome.REFUSED.value, "natural_person")})
+        async with self._database.transaction() as session:
+            for number, errors in self._refusals[:MOST_KEPT_REFUSALS]:
+                session.add(
+                    ImportReceipt(import_id=record.id, row_number=number, outcome=Outcome.REFUSED.value, errors=errors)
+                )
+            record = await self._advance(session, record, rows, kept)
+            record.state = "refused"
+            session.add(record)
+        return record
+
+    def _merger(self, record: Import, agency: SubmittingAgency) -> Merger:
+        item_code = template_of(record.template).item_code
+        source = (agency.uscc, agency.name)
+        return Merger(self._catalogue, record.id, self._actor, item_code, source, self._clock.now())
+
+    async def _create(self, plan: Plan, agency: SubmittingAgency) -> Import:
+        now = self._clock.now()
+        record = Import(
+            id=uuid7(),
+            agency_uscc=agency.uscc,
+            actor=self._actor.id,
+            idempotency_key=self._request.key,
+            template=plan.template,
+            atomicity=self._request.atomicity,
+            file_name=self._request.file_name,
+            state="receiving",
+            created_at=now,
+            updated_at=now,
+        )
+        async with self._database.transaction() as session:
+            session.add(record)
+        return record
+
+    async def _advance(self, session: AsyncSession, record: Import, rows: int, outcomes: Counter[str]) -> Import:
+        record = await session.merge(record)
+        record.rows_done = rows
+        for name in ("stored", "unchanged", "corrected", "refused", "natural_person"):
+            setattr(record, name, getattr(record, name) + outcomes[name])
+        record.updated_at = self._clock.now()
+        record.state = "receiving"
+        await session.flush()
+        return record
+
+    # The end -------------------------------------------------------------------------------------------------------
+
+    async def _finish(self, record: Import) -> Import:
+        """Render what the import touched, then close it; a crash before that resumes here."""
+        if record.state not in FINISHED:
+            await self._render(record)
+        now = self._clock.now()
+        async with self._database.transaction() as session:
+            record = await session.merge(record)
+            record.state = "completed" if record.state not in FINISHED else record.state
+            record.updated_at = now
+            event = events.new_event(
+                self._actor,
+                now,
+                f"import.{record.state}",
+                uscc=record.agency_uscc,
+                subject_type="import",
+                subject_id=str(record.id),
+            )
+            events.append(session, [event])
+        return record
+
+    async def _render(self, record: Import) -> None:
+        pool = await self._database.pool()
+        now = self._clock.now()
+        usccs = [row["uscc"] for row in await pool.fetch(_TOUCHED, record.id, now)]
+        batches = [usccs[start : start + ENTITIES_A_RENDER] for start in range(0, len(usccs), ENTITIES_A_RENDER)]
+
+        async def renderer() -> None:
+            async with pool.acquire() as connection:
+                while batches:
+                    await render_touched(connection, batches.pop(), self._clock.now())
+
+        await asyncio.gather(*(renderer() for _ in range(RENDERERS)))
+
+
+def _plan_of(result: BlockResult) -> Plan:
+    assert result.plan is not None
+    return result.plan
+
+
+# Reading -----------------------------------------------------------------------------------------------------------
+
+
+async def _limited(stream: AsyncIterator[bytes], most_bytes: int) -> AsyncIterator[bytes]:
+    size = 0
+    async for chunk in stream:
+        size += len(chunk)
+        if size > most_bytes:
+            raise Problem(PAYLOAD_TOO_LARGE, detail=f"at most {most_bytes} bytes")
+        if chunk:
+            yield chunk
+
+
+async def _blocks(form: Format, head: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The file in blocks of about a mebibyte that end at record boundaries."""
+    parts, size = [head], len(head)
+    async for chunk in rest:
+        parts.append(chunk)
+        size += len(chunk)
+        if size < readers.BLOCK_BYTES:
+            continue
+        buffer = b"".join(parts)
+        end = readers.cut(buffer, form)
+        if end:
+            yield buffer[:end]
+        parts, size = [buffer[end:]], len(buffer) - end
+    if size:
+        yield b"".join(parts)
+
+
+@asynccontextmanager
+async def _results(
+    executor: Executor, form: Format, head: bytes, rest: AsyncIterator[bytes], start: Position, context: Context
+) -> AsyncIterator[AsyncIterator[BlockResult]]:
+    """Judged blocks in order, each one judged while its predecessor is merged."""
+    if form is not Format.XLSX:
+        yield _judged_text(executor, form, _blocks(form, head, rest), start, context)
+        return
+    # A workbook needs random access: it lies in a file without lasting name that is gone with this block.
+    with tempfile.NamedTemporaryFile(prefix="import-", suffix=".xlsx") as file:
+        file.write(head)
+        async for chunk in rest:
+            file.write(chunk)
+        file.flush()
+        yield _judged_sheet(executor, file.name, start, context)
+
+
+async def _judged_text(
+    executor: Executor, form: Format, blocks: AsyncIterator[bytes], position: Position, context: Context
+) -> AsyncIterator[BlockResult]:
+    loop = asyncio.get_running_loop()
+    block = await anext(blocks)
+    working: asyncio.Future[BlockResult] | None = loop.run_in_executor(
+        executor, judge_block, form, block, position, context
+    )
+    while working is not None:
+        following = await anext(blocks, None)
+        result = _checked(await working)
+        position = _after(position, result)
+        working = None
+        if following is not None:
+            working = loop.run_in_executor(executor, judge_block, form, following, position, context)
+        yield result
+
+
+async def _judged_sheet(
+    executor: Executor, path: str, position: Position, context: Context
+) -> AsyncIterator[BlockResult]:
+    loop = asyncio.get_running_loop()
+    working: asyncio.Future[BlockResult] | None = loop.run_in_executor(
+        executor, judge_sheet, path, ROWS_A_SHEET_BLOCK, position, context
+    )
+    while working is not None:
+        result = _checked(await working)
+        position = _after(position, result)
+        working = None
+        if not result.end_of_file:
+            working = loop.run_in_executor(executor, judge_sheet, path, ROWS_A_SHEET_BLOCK, position, context)
+        yield result
+
+
+def _after(position: Position, result: BlockResult) -> Position:
+    return Position(
+        position.template, result.plan, result.encoding, position.first_row + result.judged.rows, position.done
+    )
+
+
+def _checked(result: BlockResult) -> BlockResult:
+    if result.problem is not None:
+        slug, detail, errors = result.problem
+        raise Problem(ProblemType.registry[slug], detail=detail, errors=errors)
+    return result
+
+
+async def mark_interrupted(session: AsyncSession, now: datetime, before: datetime) -> None:
+    """Imports that have not moved since ``before`` wait for their sender."""
+    await session.execute(
+        update(Import)
+        .where(col(Import.state) == "receiving", col(Import.updated_at) < before)
+        .values(state="interrupted", updated_at=now)
+    )

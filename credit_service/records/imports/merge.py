@@ -1,0 +1,263 @@
+"""Merge a judged block into the registry: COPY into a staging table, then a few set-based statements.
+
+New rows never pass through the object mapper. A row whose natural key is already stored is unchanged (equal content),
+refused (the stored record is closed) or a correction, which goes the way of a single submission.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import orjson
+from sqlmodel.ext.asyncio.session import AsyncSession
+from uuid_utils.compat import uuid7
+
+from credit_service.audit.events import canonical_event
+from credit_service.catalogue.models import Catalogue
+from credit_service.entities import profile
+from credit_service.entities.commands import noted_digest
+from credit_service.identity.uscc import check_digit_flags
+from credit_service.platform.context import Actor
+from credit_service.platform.database import driver_connection
+from credit_service.records import commands, rules
+from credit_service.records.imports.validation import STAGED_COLUMNS, Judged
+from credit_service.records.models import Outcome
+from credit_service.records.rules import Draft
+
+if TYPE_CHECKING:
+    from asyncpg import Connection, Record
+
+STAGING = """
+CREATE TEMPORARY TABLE IF NOT EXISTS import_staging (
+    row_number bigint, wave integer, uscc varchar(18) COLLATE "C", record_id uuid, entity_name text,
+    document_number text COLLATE "C", authority_uscc varchar(18) COLLATE "C", authority_name text, decided_on date,
+    valid_until date, legal_basis text, public_facts json, shared_facts json, restricted_facts json, content text,
+    event_id uuid, event text, content_digest bytea, salt bytea, commitment bytea, severity text, explanation json,
+    rule_version text, state text, publicity_from timestamptz, publicity_until timestamptz,
+    publicity_earliest_stop date, publicity_latest_stop date, repair_eligible_from date
+) ON COMMIT DELETE ROWS
+"""
+
+_MISSING_ENTITIES = """
+SELECT DISTINCT ON (s.uscc) s.uscc, s.entity_name FROM import_staging s
+WHERE NOT EXISTS (SELECT FROM entity e WHERE e.uscc = s.uscc)
+ORDER BY s.uscc, s.row_number
+"""
+
+_NOTE_ENTITIES = """
+WITH given AS (
+    SELECT * FROM unnest($1::varchar[], $2::text[], $3::text[], $4::uuid[], $5::uuid[], $6::bytea[])
+        AS t (uscc, name, flags, name_id, event_id, event)
+), noted AS (
+    INSERT INTO entity (uscc, name, category, division, registration_status, quality_flags, source, created_at, updated_at)
+    SELECT uscc, name, left(uscc, 2), substr(uscc, 3, 6), 'unknown',
+        CASE WHEN flags = '' THEN '{}'::text[] ELSE string_to_array(flags, ',') END, 'record', $7, $7
+    FROM given ORDER BY uscc
+    ON CONFLICT DO NOTHING RETURNING uscc
+), named AS (
+    INSERT INTO entity_name (uscc, id, name) SELECT g.uscc, g.name_id, g.name FROM given g JOIN noted USING (uscc)
+)
+INSERT INTO audit_event (uscc, id, occurred_at, action, subject_type, subject_id, actor, canonical)
+SELECT g.uscc, g.event_id, $7, 'entity.noted', 'entity', g.uscc, $8, g.event FROM given g JOIN noted USING (uscc)
+"""
+
+_LOCK = """
+SELECT uscc FROM entity WHERE uscc IN (SELECT uscc FROM import_staging) ORDER BY uscc FOR NO KEY UPDATE
+"""
+
+_STORE = """
+WITH stored AS (
+    INSERT INTO record (uscc, id, item_code, document_number, authority_uscc, authority_name, source_uscc, source_name,
+        entity_name, decided_on, valid_until, legal_basis, public_facts, shared_facts, restricted_facts, severity,
+        explanation, rule_version, state, publicity_from, publicity_until, publicity_earliest_stop,
+        publicity_latest_stop, repair_eligible_from, version, content_digest, recorded_at, changed_at)
+    SELECT uscc, record_id, $1, document_number, authority_uscc, authority_name, $2, $3,
+        entity_name, decided_on, valid_until, legal_basis, public_facts, shared_facts, restricted_facts, severity,
+        explanation, rule_version, state, publicity_from, publicity_until, publicity_earliest_stop,
+        publicity_latest_stop, repair_eligible_from, 1, content_digest, $4, $4
+    FROM import_staging WHERE wave = $8
+    ON CONFLICT ON CONSTRAINT record_natural_key DO NOTHING
+    RETURNING id
+), versioned AS (
+    INSERT INTO record_version (uscc, record_id, version, recorded_at, change, actor, request_id, salt, commitment, content)
+    SELECT s.uscc, s.record_id, 1, $4, 'record.stored', $5, $6, s.salt, s.commitment, s.content
+    FROM import_staging s JOIN stored ON stored.id = s.record_id
+), audited AS (
+    INSERT INTO audit_event (uscc, id, occurred_at, action, subject_type, subject_id, actor, canonical)
+    SELECT s.uscc, s.event_id, $4, 'record.stored', 'record', s.record_id::text, $5, convert_to(s.event, 'UTF8')
+    FROM import_staging s JOIN stored ON stored.id = s.record_id
+), receipted AS (
+    INSERT INTO import_receipt (import_id, row_number, outcome, uscc, record_id)
+    SELECT $7, s.row_number, 'stored', s.uscc, s.record_id
+    FROM import_staging s JOIN stored ON stored.id = s.record_id
+)
+SELECT count(*) FROM stored
+"""
+
+_KNOWN = """
+SELECT s.row_number, s.uscc, r.id, r.state, r.content_digest = s.content_digest AS same
+FROM import_staging s JOIN record r
+    ON r.uscc = s.uscc AND r.item_code = $1 AND r.document_number = s.document_number
+    AND r.authority_uscc = s.authority_uscc
+WHERE s.wave = $2 AND r.id <> s.record_id
+ORDER BY s.row_number
+"""
+
+_STALE = "UPDATE profile SET fresh_until = '-infinity' WHERE uscc IN (SELECT uscc FROM import_staging)"
+_WARN = """
+UPDATE import_receipt SET warnings = '["name-differs"]'
+FROM import_staging s JOIN entity e ON e.uscc = s.uscc
+WHERE import_id = $1 AND import_receipt.row_number = s.row_number AND outcome <> 'refused' AND s.entity_name <> e.name
+    AND NOT EXISTS (
+        SELECT FROM (SELECT e.name UNION ALL SELECT n.name FROM entity_name n WHERE n.uscc = e.uscc) AS known (name)
+        WHERE lower(regexp_replace(normalize(known.name, NFKC), '\\s', '', 'g'))
+            = lower(regexp_replace(normalize(s.entity_name, NFKC), '\\s', '', 'g'))
+    )
+"""
+_RECEIPT_COLUMNS = ("import_id", "row_number", "outcome", "uscc", "record_id", "errors")
+
+Receipt = tuple[UUID, int, str, str | None, UUID | None, str | None]
+
+
+class Merger:
+    """Merges the blocks of one import inside the caller's transactions."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        import_id: UUID,
+        actor: Actor,
+        item_code: str,
+        source: tuple[str, str],
+        now: datetime,
+    ) -> None:
+        self._catalogue = catalogue
+        self._import_id = import_id
+        self._actor = actor
+        self._item_code = item_code
+        self._source = source
+        self._now = now
+        self._closed: list[tuple[int, list[dict[str, str]]]] = []
+
+    def take_refusals(self) -> list[tuple[int, list[dict[str, str]]]]:
+        """Refusals found only in the registry since the last call, such as closed records."""
+        taken, self._closed = self._closed, []
+        return taken
+
+    async def merge(self, session: AsyncSession, judged: Judged) -> Counter[str]:
+        """Merge one block; gives how many rows had which outcome."""
+        connection = await driver_connection(session)
+        outcomes: Counter[str] = Counter()
+        receipts = [self._refusal(number, errors) for number, errors in judged.refused]
+        if judged.staged_count:
+            await connection.execute(STAGING)
+            await connection.copy_to_table(
+                "import_staging", source=io.BytesIO(judged.staged), columns=STAGED_COLUMNS, format="text"
+            )
+            await self._note_entities(connection)
+            await connection.execute(_LOCK)
+            for wave in range(1, judged.waves + 1):
+                outcomes += await self._merge_wave(session, connection, wave, receipts)
+            await connection.execute(_STALE)
+        if receipts:
+            await connection.copy_records_to_table("import_receipt", records=receipts, columns=_RECEIPT_COLUMNS)
+        if judged.staged_count:
+            await connection.execute(_WARN, self._import_id)
+        outcomes[Outcome.REFUSED] += len([r for r in receipts if r[2] == Outcome.REFUSED])
+        outcomes["natural_person"] += judged.natural_persons
+        return outcomes
+
+    def _refusal(self, number: int, errors: list[dict[str, str]]) -> Receipt:
+        return (self._import_id, number, Outcome.REFUSED.value, None, None, orjson.dumps(errors).decode())
+
+    async def _note_entities(self, connection: Connection[Any]) -> None:
+        """Subjects that no registrar has reported yet are noted with the name the file gives."""
+        missing = await connection.fetch(_MISSING_ENTITIES)
+        if not missing:
+            return
+        columns = list(zip(*(self._noted(row["uscc"], row["entity_name"]) for row in missing), strict=True))
+        await connection.execute(_NOTE_ENTITIES, *columns, self._now, self._actor.id)
+
+    def _noted(self, uscc: str, name: str) -> tuple[str, str, str, UUID, UUID, bytes]:
+        event_id = uuid7()
+        event = canonical_event(
+            event_id=event_id,
+            occurred_at=self._now,
+            action="entity.noted",
+            uscc=uscc,
+            subject_type="entity",
+            subject_id=uscc,
+            version=1,
+            actor=self._actor,
+            before=None,
+            after=noted_digest(uscc, name),
+            reason=None,
+        )
+        return uscc, name, ",".join(sorted(check_digit_flags(uscc))), uuid7(), event_id, event
+
+    async def _merge_wave(
+        self, session: AsyncSession, connection: Connection[Any], wave: int, receipts: list[Receipt]
+    ) -> Counter[str]:
+        stored = await connection.fetchval(
+            _STORE,
+            self._item_code,
+            *self._source,
+            self._now,
+            self._actor.id,
+            self._actor.request_id,
+            self._import_id,
+            wave,
+        )
+        outcomes = Counter({Outcome.STORED.value: stored})
+        for row in await connection.fetch(_KNOWN, self._item_code, wave):
+            outcome, rule = await self._known(session, connection, row)
+            if rule is not None:
+                self._closed.append((row["row_number"], [{"pointer": "", "rule": rule}]))
+                receipts.append(self._refusal(*self._closed[-1]))
+                continue
+            receipts.append((self._import_id, row["row_number"], outcome, row["uscc"], row["id"], None))
+            outcomes[outcome] += 1
+        return outcomes
+
+    async def _known(self, session: AsyncSession, connection: Connection[Any], row: Record) -> tuple[str, str | None]:
+        """Outcome of a row whose record is stored, or the rule that refuses it."""
+        if row["same"]:
+            return Outcome.UNCHANGED.value, None
+        if row["state"] not in rules.OPEN_STATES:
+            return Outcome.REFUSED.value, rules.RECORD_CLOSED.slug
+        staged = await connection.fetchrow("SELECT * FROM import_staging WHERE row_number = $1", row["row_number"])
+        assert staged is not None
+        await commands.correct(session, self._catalogue, self._actor, self._now, self._draft(staged), row["id"])
+        return Outcome.CORRECTED.value, None
+
+    def _draft(self, staged: Record) -> Draft:
+        day: date = staged["decided_on"]
+        versions = self._catalogue.items[self._item_code]
+        facts = {name: orjson.loads(staged[name]) for name in ("public_facts", "shared_facts", "restricted_facts")}
+        same = (
+            "uscc",
+            "entity_name",
+            "document_number",
+            "valid_until",
+            "authority_uscc",
+            "authority_name",
+            "legal_basis",
+        )
+        return Draft(
+            item=next(item for item in versions if item.in_force(day)),
+            decided_on=day,
+            source_uscc=self._source[0],
+            source_name=self._source[1],
+            **{name: staged[name] for name in same},
+            **facts,
+        )
+
+
+async def render_touched(connection: Connection[Any], usccs: list[str], now: datetime) -> None:
+    """Render the profiles that an import made stale, in its own transaction."""
+    async with connection.transaction():
+        await profile.render(connection, usccs, now)

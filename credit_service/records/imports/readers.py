@@ -1,0 +1,140 @@
+"""From bytes to rows of text. Blocks end at record boundaries, so each can be read by itself."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any
+
+import orjson
+from python_calamine import CalamineError, CalamineWorkbook
+
+from credit_service.platform.errors import UNSUPPORTED_MEDIA_TYPE, FieldError, Problem, ProblemType
+
+IMPORT_UNREADABLE = ProblemType("import-unreadable", 422, "文件无法读取", "The file cannot be read")
+
+BLOCK_BYTES = 1 << 20
+LARGEST_RECORD_BYTES = 4 << 20
+LARGEST_SHEET_BYTES = 400 << 20
+"""Uncompressed size of a spreadsheet's parts: a workbook is held in memory while it is read. Larger files come as CSV."""
+MOST_COLUMNS = 200
+LARGEST_CELL = 100_000
+
+csv.field_size_limit(LARGEST_CELL)
+
+Row = Sequence[str]
+
+
+class Format(StrEnum):
+    """Formats of an import file."""
+
+    CSV = "csv"
+    NDJSON = "ndjson"
+    XLSX = "xlsx"
+
+
+def sniff(head: bytes, content_type: str, file_name: str) -> Format:
+    """The format by the first bytes; the declared type decides only between texts. Raises for what is none of them."""
+    if head.startswith(b"PK\x03\x04"):
+        return Format.XLSX
+    if head.startswith((b"\xd0\xcf\x11\xe0", b"%PDF", b"\x1f\x8b", b"Rar!")) or b"\x00" in head:
+        raise Problem(UNSUPPORTED_MEDIA_TYPE, detail="XLSX, CSV (UTF-8 or GB18030) or NDJSON")
+    if head.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"{"):
+        return Format.NDJSON
+    if "ndjson" in content_type or file_name.endswith((".ndjson", ".jsonl")):
+        return Format.NDJSON
+    return Format.CSV
+
+
+def cut(buffer: bytes, form: Format) -> int:
+    """Where the last complete record of ``buffer`` ends (0: none does yet).
+
+    A line break inside quotes does not end a CSV record: it ends one only where the quotes so far pair up. In UTF-8 and
+    GB18030 alike, the bytes of the quote and the line break occur nowhere inside other characters.
+    """
+    end = buffer.rfind(b"\n")
+    if form is Format.CSV:
+        while end >= 0 and buffer.count(b'"', 0, end) % 2:
+            end = buffer.rfind(b"\n", 0, end)
+    if end < 0 and len(buffer) > LARGEST_RECORD_BYTES:
+        raise unreadable("a record larger than 4 MiB")
+    return end + 1
+
+
+def decode(block: bytes, encoding: str | None) -> tuple[str, str | None]:
+    """Text of a block and the file's encoding, once a byte outside ASCII has shown it: UTF-8 (with or without a byte
+    order mark), otherwise GB18030. Bytes that do not fit become U+FFFD, which refuses their row."""
+    if block.startswith(b"\xef\xbb\xbf"):
+        return block[3:].decode("utf-8", "replace"), "utf-8"
+    if encoding is not None:
+        return block.decode(encoding, "replace"), encoding
+    if block.isascii():
+        return block.decode("ascii"), None
+    try:
+        return block.decode("utf-8"), "utf-8"
+    except UnicodeDecodeError:
+        return block.decode("gb18030", "replace"), "gb18030"
+
+
+def csv_rows(text: str) -> list[list[str]]:
+    """Rows of a CSV block; a tab-separated first line is recognised. Raises ``IMPORT_UNREADABLE``."""
+    line = text[: text.find("\n")] if "\n" in text else text
+    delimiter = "\t" if line.count("\t") > line.count(",") else ","
+    try:
+        return [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)]
+    except csv.Error as error:
+        raise unreadable(str(error)) from error
+
+
+def ndjson_objects(text: str) -> list[dict[str, str] | None]:
+    """One object a line with its values as text; ``None`` for a line that is no JSON object."""
+    return [_object(line) for line in text.split("\n") if line.strip()]
+
+
+def _object(line: str) -> dict[str, str] | None:
+    try:
+        value = orjson.loads(line)
+    except ValueError:
+        return None
+    if not isinstance(value, dict):
+        return None
+    return {key: cell_text(cell) for key, cell in value.items()}
+
+
+def cell_text(cell: Any) -> str:
+    """The text of a typed cell: dates as ISO, whole numbers without a fraction, lists joined by 、."""
+    if isinstance(cell, str):
+        return cell
+    if cell is None or isinstance(cell, bool):
+        return "" if cell is None else str(cell)
+    if isinstance(cell, datetime):
+        return cell.date().isoformat()
+    if isinstance(cell, date):
+        return cell.isoformat()
+    if isinstance(cell, float) and cell.is_integer() and abs(cell) < 1e15:
+        return str(int(cell))
+    if isinstance(cell, list):
+        return "、".join(cell_text(part) for part in cell)
+    return str(cell)
+
+
+def sheet_rows(path: str) -> Iterator[list[str]]:
+    """Rows of a workbook's first sheet. Raises ``IMPORT_UNREADABLE`` for a broken, encrypted or oversized workbook."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+        if size > LARGEST_SHEET_BYTES:
+            raise unreadable("workbook larger than 400 MiB uncompressed; send it as CSV")
+        sheet = CalamineWorkbook.from_path(path).get_sheet_by_index(0)
+    except (CalamineError, zipfile.BadZipFile, OSError, IndexError) as error:
+        raise unreadable("not a readable workbook") from error
+    for row in sheet.iter_rows():
+        yield [cell_text(cell) for cell in row]
+
+
+def unreadable(reason: str) -> Problem:
+    return Problem(IMPORT_UNREADABLE, detail=reason, errors=[FieldError("", "file format", reason)])

@@ -1,0 +1,517 @@
+"""Judge a block of rows: pure work that runs in a process of its own, next to the server's event loop.
+
+What comes back is ready for COPY (PostgreSQL's text format), with a receipt for every row that is refused. Nothing of a
+refused row but its number, its fields' names and the rules it broke leaves this module.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from functools import cache
+from itertools import islice
+from typing import Any
+
+import orjson
+from uuid_utils.compat import uuid7
+
+from credit_service.accounts.rules import may_submit
+from credit_service.audit.events import SCHEMA, canonical_json, commitment
+from credit_service.catalogue.facts import checker_of
+from credit_service.catalogue.loader import load
+from credit_service.catalogue.models import Catalogue, Item
+from credit_service.catalogue.rules import item_in_force
+from credit_service.entities.rules import comparable_name
+from credit_service.identity import batch
+from credit_service.identity.uscc import is_resident_identity_number, normalise
+from credit_service.platform.clock import day_of, rfc3339
+from credit_service.platform.context import Actor
+from credit_service.platform.errors import FieldError, Problem
+from credit_service.records import rules
+from credit_service.records.imports.readers import Format, csv_rows, decode, ndjson_objects, sheet_rows
+from credit_service.records.imports.templates import Plan, recognise, template_of
+from credit_service.records.imports.values import EMPTY, ValueRefused, parse_date, parse_list, parse_ten_thousand_yuan
+from credit_service.records.rules import Assessment, Draft
+
+NATURAL_PERSON = "natural-person"
+MOST_RECEIPT_ERRORS = 20
+STORED = "record.stored"
+_PLACEHOLDER = "0" * 17 + "X"
+_SUBJECT_TYPES = {"法人及非法人组织": "legal_entity", "个体工商户": "individual_business", "": None}
+_LONGEST = {"entity_name": 200, "document_number": 128, "authority_name": 200, "legal_basis": 4000}
+
+
+@dataclass(frozen=True)
+class Context:
+    """Everything the judgment of a row depends on besides the row."""
+
+    actor: Actor
+    source_uscc: str
+    source_name: str
+    grants: tuple[tuple[str, str], ...]
+    now: datetime
+    admitted: frozenset[str]
+    """Codes with a wrong check digit that a registrar has admitted."""
+
+
+@dataclass
+class Judged:
+    """A block of rows, judged. ``staged`` is COPY text; ``waves`` counts how often one natural key stands in it."""
+
+    rows: int = 0
+    staged: bytes = b""
+    staged_count: int = 0
+    waves: int = 1
+    refused: list[tuple[int, list[dict[str, str]]]] = field(default_factory=list)
+    natural_persons: int = 0
+
+
+@dataclass
+class BlockResult:
+    """A judged block with what it taught about the file, or the problem that ends the import.
+
+    A problem crosses the process border as data: its kind's slug, detail and errors.
+    """
+
+    plan: Plan | None = None
+    encoding: str | None = None
+    judged: Judged = field(default_factory=Judged)
+    problem: tuple[str, str, list[FieldError]] | None = None
+    end_of_file: bool = False
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where in the file a block begins, and what is known of the file so far."""
+
+    template: str
+    plan: Plan | None
+    encoding: str | None
+    first_row: int
+    done: int
+    """Data rows merged by an earlier attempt: they are counted and passed over."""
+
+
+def judge_block(form: Format, block: bytes, position: Position, context: Context) -> BlockResult:
+    """Judge a block of a text file that begins and ends at record boundaries."""
+    try:
+        text, encoding = decode(block, position.encoding)
+        if form is Format.NDJSON:
+            plan, rows = _objects(text, position)
+        else:
+            plan, rows = _header(csv_rows(text), position)
+        return BlockResult(plan, encoding, _judge_rest(plan, rows, position, context))
+    except Problem as problem:
+        return BlockResult(problem=(problem.type.slug, problem.detail, list(problem.errors)))
+
+
+_sheets: dict[str, Iterator[list[str]]] = {}
+
+
+def judge_sheet(path: str, count: int, position: Position, context: Context) -> BlockResult:
+    """Judge the next ``count`` rows of a workbook; this process keeps it open between calls."""
+    try:
+        if position.plan is None:
+            _sheets[path] = sheet_rows(path)
+        rows = list(islice(_sheets[path], count))
+        end = len(rows) < count
+        if end:
+            del _sheets[path]
+        plan, rest = _header(rows, position)
+        return BlockResult(plan, None, _judge_rest(plan, rest, position, context), end_of_file=end)
+    except Problem as problem:
+        _sheets.pop(path, None)
+        return BlockResult(problem=(problem.type.slug, problem.detail, list(problem.errors)))
+
+
+def _header(rows: list[list[str]], position: Position) -> tuple[Plan, list[list[str]]]:
+    """The plan, from the first row that fills more than two cells (titles above the header are passed over)."""
+    if position.plan is not None:
+        return position.plan, rows
+    for index, row in enumerate(rows[:10]):
+        if sum(bool(cell.strip()) for cell in row) > 2:
+            return recognise(position.template, row), rows[index + 1 :]
+    return recognise(position.template, rows[0] if rows else []), []
+
+
+def _objects(text: str, position: Position) -> tuple[Plan, list[list[str] | None]]:
+    objects = ndjson_objects(text)
+    keys = list(dict.fromkeys(key for entry in objects if entry is not None for key in entry))
+    if position.plan is None:
+        plan = recognise(position.template, keys)
+    else:
+        plan = recognise(position.plan.template, keys, columns_required=False)
+    return plan, [[entry.get(key, "") for key in keys] if entry is not None else None for entry in objects]
+
+
+def _judge_rest(plan: Plan, rows: Sequence[Sequence[str] | None], position: Position, context: Context) -> Judged:
+    skipped = min(len(rows), max(0, position.done - position.first_row + 1))
+    judged = judge(plan, rows[skipped:], position.first_row + skipped, context)
+    judged.rows += skipped
+    return judged
+
+
+@cache
+def _catalogue() -> Catalogue:
+    return load()
+
+
+def judge(plan: Plan, rows: Sequence[Sequence[str] | None], first_row: int, context: Context) -> Judged:
+    """Judge data rows, the first of which has number ``first_row`` (the file's first data row is 1)."""
+    return _Judge(plan, context).judge(rows, first_row)
+
+
+class _Judge:
+    """The state of one block: caches, and what was seen in it."""
+
+    def __init__(self, plan: Plan, context: Context) -> None:
+        self.plan = plan
+        self.context = context
+        self.template = template_of(plan.template)
+        self.catalogue = _catalogue()
+        self.today = day_of(context.now)
+        self.items: dict[date, Item | Problem] = {}
+        self.assessments: dict[tuple[Any, ...], tuple[Assessment, str]] = {}
+        self.authorities: dict[str, tuple[str, list[FieldError]]] = {}
+        self.seen: dict[tuple[str, str, str, str], int] = {}
+        self.out: list[str] = []
+        self.judged = Judged()
+        self.now_text = context.now.isoformat()
+        self.event_frame = self._event_frame()
+        self.salts = b""
+
+    def judge(self, rows: Sequence[Sequence[str] | None], first_row: int) -> Judged:
+        cells = [self._targets(row) if row is not None else None for row in rows]
+        codes = [normalise(row["core:uscc"]) if row is not None else "" for row in cells]
+        verdicts = batch.check_batch(codes).tolist() if codes else []
+        self.salts = os.urandom(32 * len(cells))
+        for index, row in enumerate(cells):
+            if row is None:
+                self._refuse(first_row + index, [FieldError("", "JSON object a line")])
+            elif any(row.values()):
+                self._row(first_row + index, row, codes[index], verdicts[index], index)
+            self.judged.rows += 1
+        self.judged.staged = "".join(self.out).encode()
+        self.judged.staged_count = len(self.out)
+        self.judged.waves = max(self.seen.values(), default=1)
+        return self.judged
+
+    def _targets(self, row: Sequence[str]) -> dict[str, str]:
+        """Text by target; where two columns have one target (处罚类别1 and 2) the first filled one wins, lists join."""
+        found: dict[str, str] = {"core:uscc": ""}
+        length = len(row)
+        for position, target, kind in self.plan.positions:
+            text = row[position].strip() if position < length else ""
+            if text in EMPTY:
+                found.setdefault(target, "")
+            elif kind == "list" and found.get(target):
+                found[target] += "、" + text
+            elif not found.get(target):
+                found[target] = text
+        return found
+
+    # One row -------------------------------------------------------------------------------------------------------
+
+    def _row(self, number: int, row: dict[str, str], code: str, verdict: int, index: int) -> None:
+        if _is_natural_person(row, verdict):
+            self.judged.natural_persons += 1
+            self._refuse(number, [FieldError(self._label("person:category"), NATURAL_PERSON)])
+            return
+        errors: list[FieldError] = []
+        if verdict and not (verdict in (batch.CHECK_17_WRONG, batch.CHECK_18_WRONG) and code in self.context.admitted):
+            rule = "placeholder-code" if code == _PLACEHOLDER else batch.RULES[verdict]
+            errors.append(FieldError(self._label("core:uscc"), rule if code else "required"))
+        draft = self._draft(row, code, errors)
+        if draft is None or errors:
+            self._refuse(number, errors)
+            return
+        self._stage(number, draft, index)
+
+    def _draft(self, row: dict[str, str], code: str, errors: list[FieldError]) -> Draft | None:
+        """The row as a draft; every fault is added to ``errors``, and ``None`` means that no more could be found."""
+        texts = {name: row.get(f"core:{name}", "") for name in _LONGEST}
+        texts["legal_basis"] = texts["legal_basis"] or self.template.legal_basis_default or ""
+        for name, longest in _LONGEST.items():
+            text = texts[name]
+            if not text:
+                errors.append(FieldError(self._label(f"core:{name}"), "required"))
+            elif len(text) > longest:
+                errors.append(FieldError(self._label(f"core:{name}"), f"at most {longest} characters"))
+            elif "\ufffd" in text or "\x00" in text:
+                errors.append(FieldError(self._label(f"core:{name}"), "encoding"))
+        decided_on = self._date(row, "core:decided_on", errors)
+        valid_until = self._date(row, "core:valid_until", errors)
+        authority = self._authority(row, errors)
+        self._check_source(row, errors)
+        if decided_on is None:
+            if not row.get("core:decided_on"):
+                errors.append(FieldError(self._label("core:decided_on"), "required"))
+            return None
+        errors += [
+            FieldError(self._label("core:" + e.pointer[1:]), e.rule)
+            for e in rules.check_dates(decided_on, valid_until, self.today)
+        ]
+        item = self._item(decided_on)
+        if isinstance(item, Problem):
+            errors += [FieldError(self._label("core:decided_on"), error.rule, error.detail) for error in item.errors]
+            return None
+        facts = checker_of(item)(self._facts(row, errors))
+        errors += [FieldError(self._label("fact:" + e.pointer[7:]), e.rule) for e in facts.errors]
+        return Draft(
+            item=item,
+            uscc=code,
+            entity_name=texts["entity_name"],
+            document_number=texts["document_number"],
+            decided_on=decided_on,
+            valid_until=valid_until,
+            authority_uscc=authority,
+            authority_name=texts["authority_name"],
+            source_uscc=self.context.source_uscc,
+            source_name=self.context.source_name,
+            legal_basis=texts["legal_basis"],
+            public_facts=facts.public,
+            shared_facts=facts.shared,
+            restricted_facts=facts.restricted,
+        )
+
+    def _date(self, row: dict[str, str], target: str, errors: list[FieldError]) -> date | None:
+        text = row.get(target, "")
+        if not text:
+            return None
+        try:
+            return parse_date(text)
+        except ValueRefused as refused:
+            errors.append(FieldError(self._label(target), str(refused)))
+            return None
+
+    def _item(self, decided_on: date) -> Item | Problem:
+        item = self.items.get(decided_on)
+        if item is None:
+            try:
+                item = item_in_force(self.catalogue, self.template.item_code, decided_on)
+            except Problem as problem:
+                item = problem
+            self.items[decided_on] = item
+        return item
+
+    def _authority(self, row: dict[str, str], errors: list[FieldError]) -> str:
+        text = row.get("core:authority_uscc", "")
+        if not text and "core:authority_uscc" not in self.plan.labels:
+            # Files older than 2019 have no such column: an agency then reports its own decisions only.
+            if comparable_name(row.get("core:authority_name", "")) == comparable_name(self.context.source_name):
+                text = self.context.source_uscc
+        known = self.authorities.get(text)
+        if known is None:
+            known = self.authorities[text] = self._check_authority(text)
+        errors += known[1]
+        return known[0]
+
+    def _check_authority(self, text: str) -> tuple[str, list[FieldError]]:
+        label = self._label("core:authority_uscc")
+        code = normalise(text)
+        if not code:
+            return "", [FieldError(label, "required")]
+        verdict = int(batch.check_batch([code])[0])
+        if verdict:
+            return "", [FieldError(label, batch.RULES[verdict])]
+        if not may_submit(self.context.grants, self.template.item_code, code[2:8]):
+            return code, [FieldError(label, "agency-grant")]
+        return code, []
+
+    def _check_source(self, row: dict[str, str], errors: list[FieldError]) -> None:
+        text = row.get("core:source_uscc", "")
+        if text and normalise(text) != self.context.source_uscc:
+            errors.append(FieldError(self._label("core:source_uscc"), "the submitting agency's own code"))
+
+    def _facts(self, row: dict[str, str], errors: list[FieldError]) -> dict[str, Any]:
+        facts: dict[str, Any] = {}
+        for _, target, kind in self.plan.positions:
+            if not target.startswith("fact:"):
+                continue
+            text = row[target]
+            if not text:
+                continue
+            name = target[5:]
+            if kind == "text":
+                facts[name] = text
+                continue
+            try:
+                facts[name] = _typed(kind, text)
+            except ValueRefused as refused:
+                errors.append(FieldError(self._label(target), str(refused)))
+        category = row.get("person:category", "")
+        subject_type = _SUBJECT_TYPES.get(category, "")
+        if subject_type == "":
+            errors.append(FieldError(self._label("person:category"), "法人及非法人组织 or 个体工商户"))
+        elif subject_type is not None:
+            facts["subject_type"] = subject_type
+        return facts
+
+    # Receipts and staging ------------------------------------------------------------------------------------------
+
+    def _label(self, target: str) -> str:
+        """What a receipt points at: the file's own column, and the name in the API."""
+        label = self.plan.labels.get(target)
+        name = target.partition(":")[2]
+        return f"{label}/{name}" if label else f"/{name}"
+
+    def _refuse(self, number: int, errors: Iterable[FieldError]) -> None:
+        told = [{"pointer": e.pointer, "rule": e.rule} for e in errors]
+        unique = list({(e["pointer"], e["rule"]): e for e in told}.values())
+        self.judged.refused.append((number, unique[:MOST_RECEIPT_ERRORS]))
+
+    def _assessment(self, draft: Draft) -> tuple[Assessment, str]:
+        facts = draft.public_facts
+        key = (
+            draft.decided_on,
+            draft.valid_until,
+            facts.get("procedure"),
+            tuple(facts.get("penalty_categories", ())),
+        )
+        known = self.assessments.get(key)
+        if known is None:
+            assessment = rules.assess(
+                self.catalogue,
+                draft.item,
+                {**draft.restricted_facts, **draft.shared_facts, **facts},
+                decided_on=draft.decided_on,
+                valid_until=draft.valid_until,
+                first_published_at=self.context.now,
+            )
+            known = self.assessments[key] = (assessment, _assessment_text(assessment))
+        return known
+
+    def _event_frame(self) -> tuple[str, str]:
+        """The canonical event around what differs from row to row; the tests hold it against ``canonical_event``."""
+        actor = self.context.actor
+        head = canonical_json({"action": STORED, "actor": actor.id})[:-1].decode() + ',"after":"'
+        agency = orjson.dumps(actor.agency_uscc).decode()
+        request = orjson.dumps(actor.request_id).decode()
+        middle = f'","agency":{agency},"before":null,"id":"'
+        tail = (
+            f'","occurred_at":"{rfc3339(self.context.now)}","reason":null,"request_id":{request},"schema":"{SCHEMA}",'
+        )
+        return head, middle + "\0" + tail
+
+    def _event(self, event_id: str, record_id: str, uscc: str, after: bytes) -> str:
+        head, rest = self.event_frame
+        middle, tail = rest.split("\0")
+        subject = f'"subject":{{"id":"{record_id}","type":"record","uscc":"{uscc}","version":1}}}}'
+        return f"{head}{after.hex()}{middle}{event_id}{tail}{subject}"
+
+    def _stage(self, number: int, draft: Draft, index: int) -> None:
+        key = draft.natural_key
+        wave = self.seen.get(key, 0) + 1
+        self.seen[key] = wave
+        content = rules.content_of(draft)
+        salt = self.salts[32 * index : 32 * index + 32]
+        after = commitment(salt, content)
+        record_id, event_id = str(uuid7()), str(uuid7())
+        _, assessed = self._assessment(draft)
+        fields = (
+            str(number),
+            str(wave),
+            draft.uscc,
+            record_id,
+            draft.entity_name,
+            draft.document_number,
+            draft.authority_uscc,
+            draft.authority_name,
+            draft.decided_on.isoformat(),
+            draft.valid_until.isoformat() if draft.valid_until else None,
+            draft.legal_basis,
+            orjson.dumps(draft.public_facts).decode(),
+            orjson.dumps(draft.shared_facts).decode(),
+            orjson.dumps(draft.restricted_facts).decode(),
+            content.decode(),
+            event_id,
+            self._event(event_id, record_id, draft.uscc, after),
+        )
+        binary = f"\\\\x{rules.content_digest(content).hex()}\t\\\\x{salt.hex()}\t\\\\x{after.hex()}"
+        self.out.append("\t".join(map(_escape, fields)) + f"\t{binary}\t{assessed}\n")
+
+
+STAGED_COLUMNS = (
+    "row_number",
+    "wave",
+    "uscc",
+    "record_id",
+    "entity_name",
+    "document_number",
+    "authority_uscc",
+    "authority_name",
+    "decided_on",
+    "valid_until",
+    "legal_basis",
+    "public_facts",
+    "shared_facts",
+    "restricted_facts",
+    "content",
+    "event_id",
+    "event",
+    "content_digest",
+    "salt",
+    "commitment",
+    "severity",
+    "explanation",
+    "rule_version",
+    "state",
+    "publicity_from",
+    "publicity_until",
+    "publicity_earliest_stop",
+    "publicity_latest_stop",
+    "repair_eligible_from",
+)
+
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+def _escape(value: str | None) -> str:
+    """A value in PostgreSQL's COPY text format."""
+    if value is None:
+        return "\\N"
+    if "\\" in value or "\n" in value or "\t" in value or "\r" in value:
+        return value.translate(_ESCAPES)
+    return value
+
+
+def _assessment_text(assessment: Assessment) -> str:
+    def text(value: Any) -> str | None:
+        return value.isoformat() if value is not None else None
+
+    return "\t".join(
+        map(
+            _escape,
+            (
+                assessment.severity,
+                orjson.dumps(assessment.explanation).decode(),
+                assessment.rule_version,
+                assessment.state.value,
+                text(assessment.publicity_from),
+                text(assessment.publicity_until),
+                text(assessment.publicity_earliest_stop),
+                text(assessment.publicity_latest_stop),
+                text(assessment.repair_eligible_from),
+            ),
+        )
+    )
+
+
+def _typed(kind: str, text: str) -> Any:
+    if kind == "date":
+        day = parse_date(text)
+        return day.isoformat() if day else None
+    if kind == "list":
+        return list(parse_list(text))
+    return parse_ten_thousand_yuan(text)
+
+
+def _is_natural_person(row: dict[str, str], verdict: int) -> bool:
+    """By its category, its certificate columns, or an identity number where the code should be."""
+    if verdict == batch.NATURAL_PERSON or row.get("person:category", "").startswith("自然人"):
+        return True
+    if row.get("person:certificate_number") or row.get("person:certificate_type"):
+        return True
+    return is_resident_identity_number(normalise(row.get("core:entity_name", "")))
