@@ -156,9 +156,7 @@ async def disable_client(session: AsyncSession, actor: Actor, now: datetime, cli
 
 
 def _note(session: AsyncSession, actor: Actor, now: datetime, action: str, client_id: str) -> None:
-    event = events.new_event(
-        actor, now, action, uscc=SYSTEM_SUBJECT, subject_type="client", subject_id=client_id
-    )
+    event = events.new_event(actor, now, action, uscc=SYSTEM_SUBJECT, subject_type="client", subject_id=client_id)
     events.append(session, [event])
 
 

@@ -36,9 +36,7 @@ class AgencyGrant(SQLModel, table=True):
 
     __tablename__ = "agency_grant"
 
-    agency_uscc: str = Field(
-        sa_column=Column(String(18, collation="C"), ForeignKey("agency.uscc"), primary_key=True)
-    )
+    agency_uscc: str = Field(sa_column=Column(String(18, collation="C"), ForeignKey("agency.uscc"), primary_key=True))
     item_code: str = Field(sa_column=code_column(primary_key=True))
     division_prefix: str = Field(sa_column=Column(String(6, collation="C"), primary_key=True))
 

@@ -94,7 +94,9 @@ async def issue_token(request: Request, principal: Anyone) -> Response:
     )
     answer = TokenResponse(access_token=token, expires_in=lifetime)
     return Response(
-        answer.model_dump_json(), media_type="application/json", headers={"Cache-Control": "no-store", "Pragma": "no-cache"}
+        answer.model_dump_json(),
+        media_type="application/json",
+        headers={"Cache-Control": "no-store", "Pragma": "no-cache"},
     )
 
 

@@ -8,7 +8,9 @@ from enum import StrEnum
 
 from credit_service.platform.errors import ProblemType
 
-UNAUTHENTICATED = ProblemType("unauthenticated", 401, "未认证或令牌无效", "Not authenticated, or the token is not valid")
+UNAUTHENTICATED = ProblemType(
+    "unauthenticated", 401, "未认证或令牌无效", "Not authenticated, or the token is not valid"
+)
 FORBIDDEN = ProblemType("forbidden", 403, "没有权限", "Not permitted")
 
 

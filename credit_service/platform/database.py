@@ -45,7 +45,9 @@ async def _keep_state(connection: Connection[Any]) -> None:
 class Database:
     """Connections of one process to one server, acting as the service's role."""
 
-    def __init__(self, url: str, *, role: str | None, pool_size: int = 10, application_name: str = "credit-service") -> None:
+    def __init__(
+        self, url: str, *, role: str | None, pool_size: int = 10, application_name: str = "credit-service"
+    ) -> None:
         self._arguments = connect_arguments(url)
         server_settings = {"application_name": application_name, "timezone": "UTC", "jit": "off", "work_mem": "32MB"}
         if role:

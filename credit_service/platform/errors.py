@@ -77,7 +77,8 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
             body["instance"] = instance
         if self.errors:
             body["errors"] = [
-                {"pointer": e.pointer, "rule": e.rule, **({"detail": e.detail} if e.detail else {})} for e in self.errors
+                {"pointer": e.pointer, "rule": e.rule, **({"detail": e.detail} if e.detail else {})}
+                for e in self.errors
             ]
         body.update(self.extra)
         return body
@@ -89,7 +90,9 @@ NOT_FOUND = ProblemType("not-found", 404, "未找到", "Not found")
 GONE = ProblemType("gone", 410, "主体已注销并归档", "The entity is deregistered and archived")
 METHOD_NOT_ALLOWED = ProblemType("method-not-allowed", 405, "不支持的请求方法", "Method not allowed")
 CONFLICT = ProblemType("conflict", 409, "与当前状态冲突", "The request conflicts with the current state")
-PRECONDITION_FAILED = ProblemType("precondition-failed", 412, "版本已变化", "The resource has changed since it was read")
+PRECONDITION_FAILED = ProblemType(
+    "precondition-failed", 412, "版本已变化", "The resource has changed since it was read"
+)
 PRECONDITION_REQUIRED = ProblemType("precondition-required", 428, "需要If-Match", "If-Match is required")
 PAYLOAD_TOO_LARGE = ProblemType("payload-too-large", 413, "请求体过大", "The request body is too large")
 UNSUPPORTED_MEDIA_TYPE = ProblemType("unsupported-media-type", 415, "不支持的媒体类型", "Unsupported media type")

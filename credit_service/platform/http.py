@@ -100,7 +100,11 @@ def problem_response(request: Request, problem: errors.Problem) -> Response:
     language = language_of(request)
     document = problem.document(language=language, instance=request.url.path)
     document["request_id"] = request_id_of(request)
-    headers = {"Content-Language": "en" if language == "en" else "zh-CN", "Cache-Control": "no-store", **problem.headers}
+    headers = {
+        "Content-Language": "en" if language == "en" else "zh-CN",
+        "Cache-Control": "no-store",
+        **problem.headers,
+    }
     return Response(
         orjson.dumps(document, default=str),
         status_code=problem.type.status,
@@ -118,7 +122,9 @@ _STATUS_PROBLEMS = {
 }
 
 # pydantic repeats the submitted value in these messages, and it may be somebody's personal data.
-_MESSAGES_WITH_VALUES = frozenset({"value_error", "uuid_parsing", "json_invalid", "assertion_error", "date_from_datetime_parsing"})
+_MESSAGES_WITH_VALUES = frozenset(
+    {"value_error", "uuid_parsing", "json_invalid", "assertion_error", "date_from_datetime_parsing"}
+)
 
 
 def _pointer(location: tuple[int | str, ...]) -> str:
@@ -163,7 +169,9 @@ def install_problem_handlers(app: FastAPI) -> None:
         return problem_response(request, errors.Problem(kind, headers=dict(error.headers or {})))
 
     async def on_failure(request: Request, error: Exception) -> Response:
-        logger.error("request failed", error_type=type(error).__name__, request_id=request_id_of(request), exc_info=error)
+        logger.error(
+            "request failed", error_type=type(error).__name__, request_id=request_id_of(request), exc_info=error
+        )
         return problem_response(request, errors.Problem(errors.INTERNAL))
 
     app.add_exception_handler(errors.Problem, on_problem)

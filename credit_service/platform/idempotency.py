@@ -17,7 +17,9 @@ from credit_service.platform.errors import FieldError, Problem, ProblemType
 IDEMPOTENCY_KEY_REUSED = ProblemType(
     "idempotency-key-reused", 422, "幂等键已用于另一请求", "The Idempotency-Key was used for a different request"
 )
-IDEMPOTENCY_KEY_INVALID = ProblemType("idempotency-key-invalid", 400, "幂等键格式错误", "The Idempotency-Key is malformed")
+IDEMPOTENCY_KEY_INVALID = ProblemType(
+    "idempotency-key-invalid", 400, "幂等键格式错误", "The Idempotency-Key is malformed"
+)
 
 KEPT = timedelta(hours=24)
 LONGEST_KEY = 128
@@ -72,9 +74,7 @@ async def claim(
     """
     claimed = await session.execute(
         insert(IdempotencyKey)
-        .values(
-            principal=principal, key=key, request_digest=digest, status=0, headers={}, body=b"", created_at=now
-        )
+        .values(principal=principal, key=key, request_digest=digest, status=0, headers={}, body=b"", created_at=now)
         .on_conflict_do_nothing()
     )
     if claimed.rowcount:  # type: ignore[attr-defined]
