@@ -94,4 +94,8 @@ async def driver_connection(session: AsyncSession) -> Connection[Any]:
     """The asyncpg connection under a session, inside the session's transaction."""
     connection = await session.connection()
     raw = await connection.get_raw_connection()
-    return cast("Connection[Any]", raw.driver_connection)
+    driver = cast("Connection[Any]", raw.driver_connection)
+    if not driver.is_in_transaction():
+        # SQLAlchemy begins with its first statement; until then what we send would commit by itself.
+        await connection.exec_driver_sql("SELECT 1")
+    return driver
