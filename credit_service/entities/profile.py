@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 RECORDS_SHOWN = 100
 """Records of an entity that its profile holds, the newest decisions first; the rest is paged at /v1/entities/{uscc}/records."""
 
+AUDIENCES = ("public", "agency", "regulator", "subject")
+
 _LOCK = "SELECT uscc FROM entity WHERE uscc = ANY($1::varchar[]) ORDER BY uscc FOR NO KEY UPDATE"
 
 _COUNTS = ", ".join(
@@ -50,9 +52,9 @@ WITH shown AS MATERIALIZED (
         least(CASE WHEN r.state = 'published' AND r.publicity_from > $2 THEN r.publicity_from END,
               CASE WHEN r.state = 'published' AND r.publicity_until > $2 THEN r.publicity_until END) AS boundary,
         json_build_object({_PUBLIC_MEMBERS})::text AS open_text,
-        json_build_object('state', r.state, 'version', r.version, 'recorded_at', r.recorded_at,
+        CASE WHEN $3::text[] <> '{{public}}' THEN json_build_object('state', r.state, 'version', r.version, 'recorded_at', r.recorded_at,
             'changed_at', r.changed_at, 'source_uscc', r.source_uscc, 'rule_version', r.rule_version,
-            'explanation', r.explanation, 'shared_facts', r.shared_facts)::text AS shared_text,
+            'explanation', r.explanation, 'shared_facts', r.shared_facts)::text END AS shared_text,
         r.restricted_facts::text AS restricted_text
     FROM record r JOIN catalogue_item i ON i.code = r.item_code
     WHERE r.uscc = ANY($1::varchar[])
@@ -74,10 +76,10 @@ WITH shown AS MATERIALIZED (
         string_agg(open_text, ',' ORDER BY decided_on DESC, id)
             FILTER (WHERE visible AND visible_rank <= {RECORDS_SHOWN}) AS public_records,
         string_agg(left(open_text, -1) || ',"visible_to_public":' || visible || ',' || substr(shared_text, 2), ','
-            ORDER BY decided_on DESC, id) FILTER (WHERE shared AND shared_rank <= {RECORDS_SHOWN}) AS agency_records,
+            ORDER BY decided_on DESC, id) FILTER (WHERE 'agency' = ANY($3) AND shared AND shared_rank <= {RECORDS_SHOWN}) AS agency_records,
         string_agg(left(open_text, -1) || ',"visible_to_public":' || visible || ',' || left(substr(shared_text, 2), -1)
             || ',"restricted_facts":' || restricted_text || '}}', ','
-            ORDER BY decided_on DESC, id) FILTER (WHERE rank <= {RECORDS_SHOWN}) AS whole_records
+            ORDER BY decided_on DESC, id) FILTER (WHERE $3 && '{{regulator,subject}}' AND rank <= {RECORDS_SHOWN}) AS whole_records
     FROM ranked GROUP BY uscc
 ), base AS MATERIALIZED (
     SELECT e.uscc, e.archived_at, e.registration_status, coalesce(g.boundary, 'infinity') AS fresh_until,
@@ -106,6 +108,7 @@ WITH shown AS MATERIALIZED (
         ('regulator', b.shared_red, b.shared_black, b.whole_counts, b.whole_records),
         ('subject', b.shared_red, b.shared_black, b.whole_counts, b.whole_records)
     ) AS a (audience, red, black, counts, records)
+    WHERE a.audience = ANY($3)
 )
 INSERT INTO profile (uscc, audience, status, etag, fresh_until, rendered_at, body)
 SELECT uscc, audience, status,
@@ -124,10 +127,16 @@ async def lock(connection: Connection[Any], usccs: Sequence[str]) -> None:
     await connection.fetch(_LOCK, usccs)
 
 
-async def render(connection: Connection[Any], usccs: Sequence[str], now: datetime) -> None:
-    """Render every audience's profile of ``usccs`` as of ``now`` (UTC), inside the caller's transaction."""
+async def render(
+    connection: Connection[Any], usccs: Sequence[str], now: datetime, audiences: Sequence[str] = AUDIENCES
+) -> None:
+    """Render the profiles of ``usccs`` as of ``now`` (UTC), inside the caller's transaction.
+
+    Rendering for some ``audiences`` only is for bulk changes that have made the other rows stale: each of those is
+    rendered when it is first read.
+    """
     await lock(connection, usccs)
-    await connection.execute(RENDER, usccs, now)
+    await connection.execute(RENDER, usccs, now, audiences)
 
 
 async def make_stale(connection: Connection[Any], usccs: Sequence[str]) -> None:

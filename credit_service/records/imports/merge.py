@@ -16,11 +16,12 @@ import orjson
 from sqlmodel.ext.asyncio.session import AsyncSession
 from uuid_utils.compat import uuid7
 
-from credit_service.audit.events import canonical_event
+from credit_service.audit.events import SCHEMA, canonical_event, canonical_json
 from credit_service.catalogue.models import Catalogue
 from credit_service.entities import profile
 from credit_service.entities.commands import noted_digest
 from credit_service.identity.uscc import check_digit_flags
+from credit_service.platform.clock import rfc3339
 from credit_service.platform.context import Actor
 from credit_service.platform.database import driver_connection
 from credit_service.records import commands, rules
@@ -35,8 +36,8 @@ STAGING = """
 CREATE TEMPORARY TABLE IF NOT EXISTS import_staging (
     row_number bigint, wave integer, uscc varchar(18) COLLATE "C", record_id uuid, entity_name text,
     document_number text COLLATE "C", authority_uscc varchar(18) COLLATE "C", authority_name text, decided_on date,
-    valid_until date, legal_basis text, public_facts json, shared_facts json, restricted_facts json, content text,
-    event_id uuid, event text, content_digest bytea, salt bytea, commitment bytea, severity text, explanation json,
+    valid_until date, legal_basis text, public_facts text, shared_facts text, restricted_facts text, content_head text,
+    event_id uuid, content_digest bytea, salt bytea, commitment bytea, severity text, explanation json,
     rule_version text, state text, publicity_from timestamptz, publicity_until timestamptz,
     publicity_earliest_stop date, publicity_latest_stop date, repair_eligible_from date
 ) ON COMMIT DELETE ROWS
@@ -69,26 +70,34 @@ _LOCK = """
 SELECT uscc FROM entity WHERE uscc IN (SELECT uscc FROM import_staging) ORDER BY uscc FOR NO KEY UPDATE
 """
 
-_STORE = """
+CONTENT = """s.content_head || s.public_facts || ',"restricted_facts":' || s.restricted_facts || ',"shared_facts":'
+    || s.shared_facts || ',"uscc":"' || s.uscc || '","valid_until":' || coalesce('"' || s.valid_until || '"', 'null') || '}'"""
+"""The canonical content (``rules.content_of``) from its staged parts; the tests compare the two byte by byte."""
+
+EVENT = """$9 || encode(s.commitment, 'hex') || $10 || s.event_id || $11 || s.record_id || $12 || s.uscc || $13"""
+"""The canonical event (``audit.events.canonical_event``) around what differs from row to row."""
+
+_STORE = f"""
 WITH stored AS (
     INSERT INTO record (uscc, id, item_code, document_number, authority_uscc, authority_name, source_uscc, source_name,
         entity_name, decided_on, valid_until, legal_basis, public_facts, shared_facts, restricted_facts, severity,
         explanation, rule_version, state, publicity_from, publicity_until, publicity_earliest_stop,
         publicity_latest_stop, repair_eligible_from, version, content_digest, recorded_at, changed_at)
     SELECT uscc, record_id, $1, document_number, authority_uscc, authority_name, $2, $3,
-        entity_name, decided_on, valid_until, legal_basis, public_facts, shared_facts, restricted_facts, severity,
-        explanation, rule_version, state, publicity_from, publicity_until, publicity_earliest_stop,
-        publicity_latest_stop, repair_eligible_from, 1, content_digest, $4, $4
+        entity_name, decided_on, valid_until, legal_basis, public_facts::json, shared_facts::json,
+        restricted_facts::json, severity, explanation, rule_version, state, publicity_from, publicity_until,
+        publicity_earliest_stop, publicity_latest_stop, repair_eligible_from, 1, content_digest, $4, $4
     FROM import_staging WHERE wave = $8
     ON CONFLICT ON CONSTRAINT record_natural_key DO NOTHING
     RETURNING id
 ), versioned AS (
     INSERT INTO record_version (uscc, record_id, version, recorded_at, change, actor, request_id, salt, commitment, content)
-    SELECT s.uscc, s.record_id, 1, $4, 'record.stored', $5, $6, s.salt, s.commitment, s.content
+    SELECT s.uscc, s.record_id, 1, $4, 'record.stored', $5, $6, s.salt, s.commitment,
+        {CONTENT}
     FROM import_staging s JOIN stored ON stored.id = s.record_id
 ), audited AS (
     INSERT INTO audit_event (uscc, id, occurred_at, action, subject_type, subject_id, actor, canonical)
-    SELECT s.uscc, s.event_id, $4, 'record.stored', 'record', s.record_id::text, $5, convert_to(s.event, 'UTF8')
+    SELECT s.uscc, s.event_id, $4, 'record.stored', 'record', s.record_id::text, $5, convert_to({EVENT}, 'UTF8')
     FROM import_staging s JOIN stored ON stored.id = s.record_id
 ), receipted AS (
     INSERT INTO import_receipt (import_id, row_number, outcome, uscc, record_id)
@@ -107,7 +116,12 @@ WHERE s.wave = $2 AND r.id <> s.record_id
 ORDER BY s.row_number
 """
 
-_STALE = "UPDATE profile SET fresh_until = '-infinity' WHERE uscc IN (SELECT uscc FROM import_staging)"
+_STALE = """
+UPDATE profile SET fresh_until = '-infinity'
+WHERE fresh_until > '-infinity' AND uscc IN (
+    SELECT s.uscc FROM import_staging s JOIN import_receipt r ON r.import_id = $1 AND r.row_number = s.row_number
+    WHERE r.outcome IN ('stored', 'corrected'))
+"""
 _WARN = """
 UPDATE import_receipt SET warnings = '["name-differs"]'
 FROM import_staging s JOIN entity e ON e.uscc = s.uscc
@@ -119,6 +133,19 @@ WHERE import_id = $1 AND import_receipt.row_number = s.row_number AND outcome <>
     )
 """
 _RECEIPT_COLUMNS = ("import_id", "row_number", "outcome", "uscc", "record_id", "errors")
+
+
+def stored_event_frame(actor: Actor, now: datetime) -> tuple[str, str, str, str, str]:
+    """The constant pieces of a ``record.stored`` event: before its digest, event id, record id and code, and after."""
+    head = canonical_json({"action": "record.stored", "actor": actor.id})[:-1].decode() + ',"after":"'
+    agency = orjson.dumps(actor.agency_uscc).decode()
+    request = orjson.dumps(actor.request_id).decode()
+    middle = f'","agency":{agency},"before":null,"id":"'
+    tail = (
+        f'","occurred_at":"{rfc3339(now)}","reason":null,"request_id":{request},"schema":"{SCHEMA}","subject":{{"id":"'
+    )
+    return head, middle, tail, '","type":"record","uscc":"', '","version":1}}'
+
 
 Receipt = tuple[UUID, int, str, str | None, UUID | None, str | None]
 
@@ -154,6 +181,8 @@ class Merger:
         outcomes: Counter[str] = Counter()
         receipts = [self._refusal(number, errors) for number, errors in judged.refused]
         if judged.staged_count:
+            # Nothing is acknowledged before the import's last transaction, which waits for the disk and takes these along.
+            await connection.execute("SET LOCAL synchronous_commit = off")
             await connection.execute(STAGING)
             await connection.copy_to_table(
                 "import_staging", source=io.BytesIO(judged.staged), columns=STAGED_COLUMNS, format="text"
@@ -162,11 +191,12 @@ class Merger:
             await connection.execute(_LOCK)
             for wave in range(1, judged.waves + 1):
                 outcomes += await self._merge_wave(session, connection, wave, receipts)
-            await connection.execute(_STALE)
         if receipts:
             await connection.copy_records_to_table("import_receipt", records=receipts, columns=_RECEIPT_COLUMNS)
         if judged.staged_count:
             await connection.execute(_WARN, self._import_id)
+            if outcomes[Outcome.STORED.value] or outcomes[Outcome.CORRECTED.value]:
+                await connection.execute(_STALE, self._import_id)
         outcomes[Outcome.REFUSED] += len([r for r in receipts if r[2] == Outcome.REFUSED])
         outcomes["natural_person"] += judged.natural_persons
         return outcomes
@@ -211,6 +241,7 @@ class Merger:
             self._actor.request_id,
             self._import_id,
             wave,
+            *stored_event_frame(self._actor, self._now),
         )
         outcomes = Counter({Outcome.STORED.value: stored})
         for row in await connection.fetch(_KNOWN, self._item_code, wave):
@@ -258,6 +289,10 @@ class Merger:
 
 
 async def render_touched(connection: Connection[Any], usccs: list[str], now: datetime) -> None:
-    """Render the profiles that an import made stale, in its own transaction."""
+    """Render for the public the profiles that an import made stale, in a transaction of its own.
+
+    The other audiences' rows stay stale and are rendered by their first reader (decision 0004).
+    """
     async with connection.transaction():
-        await profile.render(connection, usccs, now)
+        await connection.execute("SET LOCAL synchronous_commit = off")
+        await profile.render(connection, usccs, now, ("public",))

@@ -17,7 +17,7 @@ from credit_service.platform.errors import UNSUPPORTED_MEDIA_TYPE, FieldError, P
 
 IMPORT_UNREADABLE = ProblemType("import-unreadable", 422, "文件无法读取", "The file cannot be read")
 
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 2 << 20
 LARGEST_RECORD_BYTES = 4 << 20
 LARGEST_SHEET_BYTES = 400 << 20
 """Uncompressed size of a spreadsheet's parts: a workbook is held in memory while it is read. Larger files come as CSV."""

@@ -18,7 +18,7 @@ import orjson
 from uuid_utils.compat import uuid7
 
 from credit_service.accounts.rules import may_submit
-from credit_service.audit.events import SCHEMA, canonical_json, commitment
+from credit_service.audit.events import canonical_json, commitment
 from credit_service.catalogue.facts import checker_of
 from credit_service.catalogue.loader import load
 from credit_service.catalogue.models import Catalogue, Item
@@ -26,7 +26,7 @@ from credit_service.catalogue.rules import item_in_force
 from credit_service.entities.rules import comparable_name
 from credit_service.identity import batch
 from credit_service.identity.uscc import is_resident_identity_number, normalise
-from credit_service.platform.clock import day_of, rfc3339
+from credit_service.platform.clock import day_of
 from credit_service.platform.context import Actor
 from credit_service.platform.errors import FieldError, Problem
 from credit_service.records import rules
@@ -37,7 +37,8 @@ from credit_service.records.rules import Assessment, Draft
 
 NATURAL_PERSON = "natural-person"
 MOST_RECEIPT_ERRORS = 20
-STORED = "record.stored"
+_FACTS = b',"public_facts":'
+"""Where the canonical content goes on with the facts; no field before it can hold these bytes unescaped."""
 _PLACEHOLDER = "0" * 17 + "X"
 _SUBJECT_TYPES = {"法人及非法人组织": "legal_entity", "个体工商户": "individual_business", "": None}
 _LONGEST = {"entity_name": 200, "document_number": 128, "authority_name": 200, "legal_basis": 4000}
@@ -178,8 +179,6 @@ class _Judge:
         self.seen: dict[tuple[str, str, str, str], int] = {}
         self.out: list[str] = []
         self.judged = Judged()
-        self.now_text = context.now.isoformat()
-        self.event_frame = self._event_frame()
         self.salts = b""
 
     def judge(self, rows: Sequence[Sequence[str] | None], first_row: int) -> Judged:
@@ -383,24 +382,6 @@ class _Judge:
             known = self.assessments[key] = (assessment, _assessment_text(assessment))
         return known
 
-    def _event_frame(self) -> tuple[str, str]:
-        """The canonical event around what differs from row to row; the tests hold it against ``canonical_event``."""
-        actor = self.context.actor
-        head = canonical_json({"action": STORED, "actor": actor.id})[:-1].decode() + ',"after":"'
-        agency = orjson.dumps(actor.agency_uscc).decode()
-        request = orjson.dumps(actor.request_id).decode()
-        middle = f'","agency":{agency},"before":null,"id":"'
-        tail = (
-            f'","occurred_at":"{rfc3339(self.context.now)}","reason":null,"request_id":{request},"schema":"{SCHEMA}",'
-        )
-        return head, middle + "\0" + tail
-
-    def _event(self, event_id: str, record_id: str, uscc: str, after: bytes) -> str:
-        head, rest = self.event_frame
-        middle, tail = rest.split("\0")
-        subject = f'"subject":{{"id":"{record_id}","type":"record","uscc":"{uscc}","version":1}}}}'
-        return f"{head}{after.hex()}{middle}{event_id}{tail}{subject}"
-
     def _stage(self, number: int, draft: Draft, index: int) -> None:
         key = draft.natural_key
         wave = self.seen.get(key, 0) + 1
@@ -422,12 +403,11 @@ class _Judge:
             draft.decided_on.isoformat(),
             draft.valid_until.isoformat() if draft.valid_until else None,
             draft.legal_basis,
-            orjson.dumps(draft.public_facts).decode(),
-            orjson.dumps(draft.shared_facts).decode(),
-            orjson.dumps(draft.restricted_facts).decode(),
-            content.decode(),
+            canonical_json(draft.public_facts).decode(),
+            canonical_json(draft.shared_facts).decode(),
+            canonical_json(draft.restricted_facts).decode(),
+            content[: content.index(_FACTS) + len(_FACTS)].decode(),
             event_id,
-            self._event(event_id, record_id, draft.uscc, after),
         )
         binary = f"\\\\x{rules.content_digest(content).hex()}\t\\\\x{salt.hex()}\t\\\\x{after.hex()}"
         self.out.append("\t".join(map(_escape, fields)) + f"\t{binary}\t{assessed}\n")
@@ -448,9 +428,8 @@ STAGED_COLUMNS = (
     "public_facts",
     "shared_facts",
     "restricted_facts",
-    "content",
+    "content_head",
     "event_id",
-    "event",
     "content_digest",
     "salt",
     "commitment",
