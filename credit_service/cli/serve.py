@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
-import subprocess
-import sys
-from contextlib import ExitStack, suppress
+import time
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
-from typing import Annotated
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from credit_service.cli.database import Addresses, DataDir, external, fail, prepare
+from credit_service.cli.processes import PARENT, STOP_SECONDS, Companions
 
-STOP_SECONDS = 20
+if TYPE_CHECKING:
+    from credit_service.platform.embedded import EmbeddedServer
+    from credit_service.platform.settings import Settings
+
+PORT_SECONDS = 2.0
 
 
 def serve(
+    *,
     host: Annotated[str | None, typer.Option(help="监听地址 Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="端口 Port.")] = None,
     data: DataDir = None,
@@ -34,49 +41,90 @@ def serve(
     settings = Settings()
     if not _free(settings.host, settings.port):
         raise fail(f"port {settings.port} on {settings.host} is in use; choose another with --port")
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    companions: Companions | None = None
     with ExitStack() as stack, suppress(KeyboardInterrupt):
-        found = external(settings) or _start_embedded(stack, settings.data_dir)
-        os.environ["CREDIT_DATABASE_URL"] = found.service
+        found, server = _open(stack, settings)
+        if settings.workers > 1:
+            _share_metrics(stack, server)
         with _spinner("正在准备数据库 Preparing the database"):
             prepare(found.owner)
         if demo:
             _load_demo(found, settings.base_url, settings.keys_directory)
-        stack.callback(_stop, _start_worker())
+        _hand_down(found)
+        companions = Companions(server)
+        stack.callback(companions.stop)
+        typer.echo(f"credit-service {settings.base_url}", err=True)
         _run_server(settings.host, settings.port, settings.workers)
+    if companions is not None and companions.failed:
+        raise typer.Exit(1)
 
 
 def _interrupt(number: int, frame: object) -> None:
+    # The second Ctrl-C of an impatient operator must not leave the database running.
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
+def _share_metrics(stack: ExitStack, server: EmbeddedServer | None) -> None:
+    """Several processes count in one folder; prometheus_client reads its name when it is imported."""
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        return
+    if server is not None:
+        folder = server.data_dir / "metrics"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+    else:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="credit-service-metrics-")))
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+
+
+def _hand_down(found: Addresses) -> None:
+    """What the web processes and the job runner need to know; the owner's address is not for them."""
+    os.environ["CREDIT_DATABASE_URL"] = found.service
+    os.environ.pop("CREDIT_DATABASE_OWNER_URL", None)
+    os.environ[PARENT] = str(os.getpid())
+
+
 def _free(host: str, port: int) -> bool:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+    """Whether the port can be had; the processes of a server that was just killed need a moment to let go of it."""
+    deadline = time.monotonic() + PORT_SECONDS
+    while True:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError:
+                if time.monotonic() > deadline:
+                    return False
+                time.sleep(0.1)
+            else:
+                return True
 
 
-def _spinner(text: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - rich is imported late
+def _spinner(text: str) -> AbstractContextManager[object]:
     from rich.console import Console
 
     return Console(stderr=True).status(text)
 
 
-def _start_embedded(stack: ExitStack, data_dir: Path) -> Addresses:
+def _open(stack: ExitStack, settings: Settings) -> tuple[Addresses, EmbeddedServer | None]:
+    """The configured database, or the embedded server, which ``stack`` stops."""
     from credit_service.platform.embedded import EmbeddedServer, EmbeddedServerError
 
-    server = EmbeddedServer(data_dir)
+    found = external(settings)
+    if found is not None:
+        return found, None
+    server = EmbeddedServer(settings.data_dir)
     try:
         with _spinner("正在启动内置PostgreSQL Starting the embedded PostgreSQL"):
             server.start()
     except EmbeddedServerError as error:
         raise fail(str(error)) from error
     stack.callback(server.stop)
-    return Addresses(server.service_url, server.owner_url)
+    return Addresses(server.service_url, server.owner_url), server
 
 
 def _load_demo(found: Addresses, base_url: str, keys_directory: Path) -> None:
@@ -85,26 +133,12 @@ def _load_demo(found: Addresses, base_url: str, keys_directory: Path) -> None:
     typer.echo(load(found.service, base_url=base_url, keys_directory=keys_directory))
 
 
-def _start_worker() -> subprocess.Popen[bytes]:
-    # A session of its own: Ctrl-C reaches this process, which then stops its parts in order.
-    return subprocess.Popen([sys.executable, "-m", "credit_service.worker"], start_new_session=True)  # noqa: S603
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
 def _run_server(host: str, port: int, workers: int) -> None:
     from granian import Granian
     from granian.constants import HTTPModes, Interfaces, Loops
 
     Granian(
-        "credit_service.app:create_app",
+        "credit_service.cli.processes:application",
         factory=True,
         address=host,
         port=port,
@@ -117,7 +151,6 @@ def _run_server(host: str, port: int, workers: int) -> None:
         log_access=False,
         respawn_failed_workers=True,
         workers_kill_timeout=STOP_SECONDS,
-        process_name="credit-service",
     ).serve()
 
 
@@ -129,14 +162,17 @@ def worker() -> None:
 
 
 def healthcheck(
-    url: Annotated[str, typer.Option(help="地址 Address.")] = "http://127.0.0.1:8000/readyz",
+    url: Annotated[str | None, typer.Option(help="地址 Address; default: this machine, the configured port.")] = None,
 ) -> None:
     """健康检查 Exit 0 when the service is ready."""
     import httpx
 
+    from credit_service.platform.settings import Settings
+
+    address = url or f"http://127.0.0.1:{Settings().port}/readyz"
     try:
-        status = httpx.get(url, timeout=5).status_code
+        answer = httpx.get(address, timeout=5, trust_env=False)
     except httpx.HTTPError as error:
-        raise fail(f"{type(error).__name__}") from error
-    if status != 200:
-        raise fail(f"{url}: {status}")
+        raise fail(f"{address}: {type(error).__name__}") from error
+    if answer.status_code != 200:
+        raise fail(f"{address}: {answer.status_code}")

@@ -1,0 +1,105 @@
+"""The processes beside the web server: none outlives ``serve``, and none is missed in silence."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from credit_service.platform.embedded import EmbeddedServer
+
+PARENT = "CREDIT_SERVE_PROCESS"
+LOOK_SECONDS = 0.5
+RESTART_SECONDS = 5.0
+STOP_SECONDS = 20
+
+
+def end_with_parent() -> None:
+    """End this process at once when ``serve`` is gone, were it by SIGKILL: the port and the database must come free."""
+    parent = os.environ.get(PARENT)
+    if parent is not None and int(parent) != os.getpid():
+        threading.Thread(target=_outlive_nobody, args=(int(parent),), daemon=True).start()
+
+
+def _outlive_nobody(parent: int) -> None:
+    try:
+        watched = os.pidfd_open(parent)
+        poll = select.poll()
+        poll.register(watched, select.POLLIN)
+        if os.getppid() == parent:
+            poll.poll()
+    except (OSError, AttributeError):  # a kernel before 5.3, or a Python built on one
+        while os.getppid() == parent:
+            time.sleep(LOOK_SECONDS)
+    os._exit(1)
+
+
+def application() -> FastAPI:
+    """The ASGI application in one of ``serve``'s web processes."""
+    from credit_service.app import create_app
+
+    end_with_parent()
+    return create_app()
+
+
+def job_runner() -> None:
+    """The job runner, as ``serve``'s child."""
+    from credit_service import worker
+
+    end_with_parent()
+    worker.run()
+
+
+class Companions:
+    """The job runner and the embedded database, looked after while the web server has the main thread.
+
+    The job runner is started again when it ends. Without its database the service cannot go on: ``serve`` is told to
+    stop, and ``failed`` is set.
+    """
+
+    def __init__(self, server: EmbeddedServer | None) -> None:
+        self.failed = False
+        self._server = server
+        self._stopping = threading.Event()
+        self._worker = self._start_worker()
+        self._thread = threading.Thread(target=self._look_after, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop the job runner and wait for its end."""
+        self._stopping.set()
+        self._thread.join()
+        self._worker.terminate()
+        try:
+            self._worker.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._worker.kill()
+            self._worker.wait()
+
+    def _start_worker(self) -> subprocess.Popen[bytes]:
+        # A session of its own: Ctrl-C reaches serve alone, which then stops its parts in order.
+        command = [sys.executable, "-c", f"from {__name__} import job_runner; job_runner()"]
+        return subprocess.Popen(command, start_new_session=True)  # noqa: S603
+
+    def _look_after(self) -> None:
+        while not self._stopping.wait(LOOK_SECONDS):
+            if self._server is not None and not self._server.alive():
+                typer.echo(f"PostgreSQL ended by itself; see {self._server.log}", err=True)
+                self.failed = True
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+            if self._worker.poll() is not None:
+                typer.echo(f"the job runner ended with {self._worker.returncode}; starting it again", err=True)
+                if self._stopping.wait(RESTART_SECONDS):
+                    return
+                self._worker = self._start_worker()
