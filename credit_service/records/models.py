@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 from pydantic import Field as ApiField
-from sqlalchemy import JSON, BigInteger, Column, ForeignKey, LargeBinary
+from sqlalchemy import JSON, BigInteger, Column, LargeBinary
 from sqlmodel import Field, SQLModel
 
 from credit_service.platform.columns import code_column, instant_column, text_column, uscc_column
@@ -132,7 +132,7 @@ class ImportReceipt(SQLModel, table=True):
 
     __tablename__ = "import_receipt"
 
-    import_id: UUID = Field(sa_column=Column(ForeignKey("import.id"), primary_key=True))
+    import_id: UUID = Field(primary_key=True)
     row_number: int = Field(sa_column=Column(BigInteger, primary_key=True))
     outcome: str = Field(sa_column=text_column())
     uscc: str | None = Field(default=None, sa_column=uscc_column(nullable=True))

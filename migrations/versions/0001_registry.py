@@ -197,7 +197,7 @@ CREATE TABLE import (
     CONSTRAINT import_request UNIQUE (agency_uscc, idempotency_key)
 );
 CREATE TABLE import_receipt (
-    import_id uuid NOT NULL REFERENCES import (id),
+    import_id uuid NOT NULL,
     row_number bigint NOT NULL,
     outcome text NOT NULL,
     uscc varchar(18) COLLATE "C",

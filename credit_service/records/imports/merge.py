@@ -71,13 +71,13 @@ SELECT uscc FROM entity WHERE uscc IN (SELECT uscc FROM import_staging) ORDER BY
 """
 
 CONTENT = """s.content_head || s.public_facts || ',"restricted_facts":' || s.restricted_facts || ',"shared_facts":'
-    || s.shared_facts || ',"uscc":"' || s.uscc || '","valid_until":' || coalesce('"' || s.valid_until || '"', 'null') || '}'"""
+    || s.shared_facts || ',"uscc":"' || s.uscc || '","valid_until":' || coalesce('"' || s.valid_until || '"', 'null') || '}}'"""
 """The canonical content (``rules.content_of``) from its staged parts; the tests compare the two byte by byte."""
 
-EVENT = """$9 || encode(s.commitment, 'hex') || $10 || s.event_id || $11 || s.record_id || $12 || s.uscc || $13"""
+EVENT = """$4 || encode(s.commitment, 'hex') || $5 || s.event_id || $6 || s.record_id || $7 || s.uscc || $8"""
 """The canonical event (``audit.events.canonical_event``) around what differs from row to row."""
 
-_STORE = f"""
+_STORE = """
 WITH stored AS (
     INSERT INTO record (uscc, id, item_code, document_number, authority_uscc, authority_name, source_uscc, source_name,
         entity_name, decided_on, valid_until, legal_basis, public_facts, shared_facts, restricted_facts, severity,
@@ -87,24 +87,32 @@ WITH stored AS (
         entity_name, decided_on, valid_until, legal_basis, public_facts::json, shared_facts::json,
         restricted_facts::json, severity, explanation, rule_version, state, publicity_from, publicity_until,
         publicity_earliest_stop, publicity_latest_stop, repair_eligible_from, 1, content_digest, $4, $4
-    FROM import_staging WHERE wave = $8
+    FROM import_staging WHERE wave = $5
     ON CONFLICT ON CONSTRAINT record_natural_key DO NOTHING
-    RETURNING id
-), versioned AS (
-    INSERT INTO record_version (uscc, record_id, version, recorded_at, change, actor, request_id, salt, commitment, content)
-    SELECT s.uscc, s.record_id, 1, $4, 'record.stored', $5, $6, s.salt, s.commitment,
-        {CONTENT}
-    FROM import_staging s JOIN stored ON stored.id = s.record_id
-), audited AS (
-    INSERT INTO audit_event (uscc, id, occurred_at, action, subject_type, subject_id, actor, canonical)
-    SELECT s.uscc, s.event_id, $4, 'record.stored', 'record', s.record_id::text, $5, convert_to({EVENT}, 'UTF8')
-    FROM import_staging s JOIN stored ON stored.id = s.record_id
-), receipted AS (
-    INSERT INTO import_receipt (import_id, row_number, outcome, uscc, record_id)
-    SELECT $7, s.row_number, 'stored', s.uscc, s.record_id
-    FROM import_staging s JOIN stored ON stored.id = s.record_id
+    RETURNING 1
 )
 SELECT count(*) FROM stored
+"""
+
+# A staged row was stored when the registry now holds its record id; the join falls away when all of a wave were.
+_STORED_ROWS = "import_staging s JOIN record r ON r.uscc = s.uscc AND r.id = s.record_id"
+
+_VERSION = f"""
+INSERT INTO record_version (uscc, record_id, version, recorded_at, change, actor, request_id, salt, commitment, content)
+SELECT s.uscc, s.record_id, 1, $1, 'record.stored', $2, $3, s.salt, s.commitment,
+    {CONTENT}
+FROM {{rows}} WHERE s.wave = $4
+"""
+
+_AUDIT = f"""
+INSERT INTO audit_event (uscc, id, occurred_at, action, subject_type, subject_id, actor, canonical)
+SELECT s.uscc, s.event_id, $1, 'record.stored', 'record', s.record_id::text, $2, convert_to({EVENT}, 'UTF8')
+FROM {{rows}} WHERE s.wave = $3
+"""
+
+_RECEIPT = """
+INSERT INTO import_receipt (import_id, row_number, outcome, uscc, record_id)
+SELECT $1, s.row_number, 'stored', s.uscc, s.record_id FROM {rows} WHERE s.wave = $2
 """
 
 _KNOWN = """
@@ -232,17 +240,17 @@ class Merger:
     async def _merge_wave(
         self, session: AsyncSession, connection: Connection[Any], wave: int, receipts: list[Receipt]
     ) -> Counter[str]:
-        stored = await connection.fetchval(
-            _STORE,
-            self._item_code,
-            *self._source,
-            self._now,
-            self._actor.id,
-            self._actor.request_id,
-            self._import_id,
-            wave,
-            *stored_event_frame(self._actor, self._now),
-        )
+        actor, now = self._actor, self._now
+        staged = await connection.fetchval("SELECT count(*) FROM import_staging WHERE wave = $1", wave)
+        stored = await connection.fetchval(_STORE, self._item_code, *self._source, now, wave)
+        rows = "import_staging s" if stored == staged else _STORED_ROWS
+        if stored:
+            frame = stored_event_frame(actor, now)
+            await connection.execute(_VERSION.format(rows=rows), now, actor.id, actor.request_id, wave)
+            await connection.execute(_AUDIT.format(rows=rows), now, actor.id, wave, *frame)
+            await connection.execute(_RECEIPT.format(rows=rows), self._import_id, wave)
+        if stored == staged:
+            return Counter({Outcome.STORED.value: stored})
         outcomes = Counter({Outcome.STORED.value: stored})
         for row in await connection.fetch(_KNOWN, self._item_code, wave):
             outcome, rule = await self._known(session, connection, row)
