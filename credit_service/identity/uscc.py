@@ -42,6 +42,8 @@ _DROPPED = frozenset({"Pd", "Cf", "Cc", "Mn"})
 
 def normalise(text: str) -> str:
     """The code as it is stored: half-width, upper case, without spaces, hyphens or invisible characters."""
+    if text.isascii() and text.isalnum():
+        return text.upper()
     folded = unicodedata.normalize("NFKD", text)
     kept = (c for c in folded if not c.isspace() and unicodedata.category(c) not in _DROPPED)
     return "".join(kept).upper()

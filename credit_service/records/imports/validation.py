@@ -180,10 +180,17 @@ class _Judge:
         self.out: list[str] = []
         self.judged = Judged()
         self.salts = b""
+        self.targets = [target for _, target, _ in plan.positions]
+        self.order = [position for position, _, _ in plan.positions]
+        self.last_position = max(self.order, default=0)
+        self.one_column_each = len(set(self.targets)) == len(self.targets)
+        self.fact_columns = [
+            (target, target[5:], kind) for _, target, kind in plan.positions if target.startswith("fact:")
+        ]
 
     def judge(self, rows: Sequence[Sequence[str] | None], first_row: int) -> Judged:
         cells = [self._targets(row) if row is not None else None for row in rows]
-        codes = [normalise(row["core:uscc"]) if row is not None else "" for row in cells]
+        codes = [normalise(row.get("core:uscc", "")) if row is not None else "" for row in cells]
         verdicts = batch.check_batch(codes).tolist() if codes else []
         self.salts = os.urandom(32 * len(cells))
         for index, row in enumerate(cells):
@@ -199,8 +206,11 @@ class _Judge:
 
     def _targets(self, row: Sequence[str]) -> dict[str, str]:
         """Text by target; where two columns have one target (处罚类别1 and 2) the first filled one wins, lists join."""
-        found: dict[str, str] = {"core:uscc": ""}
         length = len(row)
+        if length > self.last_position and self.one_column_each:
+            texts = [row[position].strip() for position in self.order]
+            return dict(zip(self.targets, [text if text not in EMPTY else "" for text in texts], strict=True))
+        found: dict[str, str] = {}
         for position, target, kind in self.plan.positions:
             text = row[position].strip() if position < length else ""
             if text in EMPTY:
@@ -326,13 +336,10 @@ class _Judge:
 
     def _facts(self, row: dict[str, str], errors: list[FieldError]) -> dict[str, Any]:
         facts: dict[str, Any] = {}
-        for _, target, kind in self.plan.positions:
-            if not target.startswith("fact:"):
-                continue
+        for target, name, kind in self.fact_columns:
             text = row[target]
             if not text:
                 continue
-            name = target[5:]
             if kind == "text":
                 facts[name] = text
                 continue
@@ -493,4 +500,5 @@ def _is_natural_person(row: dict[str, str], verdict: int) -> bool:
         return True
     if row.get("person:certificate_number") or row.get("person:certificate_type"):
         return True
-    return is_resident_identity_number(normalise(row.get("core:entity_name", "")))
+    name = row.get("core:entity_name", "")
+    return name[:1].isdigit() and is_resident_identity_number(normalise(name))
