@@ -17,6 +17,7 @@ import stat
 import subprocess
 import time
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, cast
@@ -171,6 +172,9 @@ class EmbeddedServer:
                     self._process.send_signal(signal.SIGQUIT)
                     self._process.wait(STOP_SECONDS)
                 self._process = None
+            if self._lock is not None and not self.socket_dir.is_relative_to(self.data_dir):
+                with suppress(OSError):
+                    self.socket_dir.rmdir()
         finally:
             self._let_go()
 
