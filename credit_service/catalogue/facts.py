@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from credit_service.catalogue.models import Field, Item
@@ -18,18 +17,20 @@ Check = Callable[[Any], Any]
 
 _CENT = Decimal("0.01")
 _LARGEST_AMOUNT = Decimal(10) ** 16
-_PLAIN_AMOUNT = re.compile(r"\d{1,16}\.\d\d")
+_PLAIN_AMOUNT = re.compile(r"(?:0|[1-9]\d{0,15})\.\d\d", re.ASCII)
+_WHOLE = re.compile(r"-?\d{1,18}", re.ASCII)
 _LONGEST_TEXT = 8000
+_LONGEST_NAME = 64
 _MOST_VALUES = 20
+_PLACES = {"public": 0, "shared": 1, "restricted": 2, "never": 3}
 
 
-class _Refused(Exception):  # noqa: N818 - carries the name of a rule
-    """A value breaks the rule named by the message."""
+class _Refused(Exception):
+    """A value breaks the rule that the message names."""
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedFacts:
-    """Normalised facts by publication range 社会公开 / 政务共享 / 授权查询, or what is wrong with them."""
+class CheckedFacts(NamedTuple):
+    """Normalised facts by publication range 社会公开 / 政务共享 / 授权查询, and what is wrong with them."""
 
     public: Facts
     shared: Facts
@@ -52,16 +53,19 @@ def amount(value: Any) -> str:
         raise _Refused("amount in yuan, not negative")
     if exact != number:
         raise _Refused("amount in yuan, at most two decimals")
-    return f"{exact:f}"
+    return f"{abs(exact):f}"
 
 
 def _day(value: Any) -> str:
-    if isinstance(value, date):
+    if isinstance(value, date) and not isinstance(value, datetime):
         return value.isoformat()
     try:
-        return date.fromisoformat(value).isoformat()
+        text = date.fromisoformat(value).isoformat()
     except (TypeError, ValueError) as error:
         raise _Refused("date YYYY-MM-DD") from error
+    if text != value:
+        raise _Refused("date YYYY-MM-DD")
+    return text
 
 
 def _text(limit: int) -> Check:
@@ -108,6 +112,8 @@ def _list(values: tuple[str, ...], limit: int) -> Check:
 
 
 def _integer(value: Any) -> int:
+    if isinstance(value, str) and _WHOLE.fullmatch(value):
+        return int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise _Refused("whole number")
     return value
@@ -131,39 +137,44 @@ def _check_of(field: Field) -> Check:
 
 
 class FactsChecker:
-    """The compiled checks of one item."""
+    """The compiled checks of one item; call it with the facts of a record."""
 
-    __slots__ = ("_checks", "_conditional", "_names", "_required")
+    __slots__ = ("_checks", "_names")
 
     def __init__(self, item: Item) -> None:
-        index = {"public": 0, "shared": 1, "restricted": 2}
-        self._checks = [(f.name, _check_of(f), index[f.publication]) for f in item.fields]
-        self._required = [f.name for f in item.fields if f.required]
-        self._conditional = [(f.name, f.required_if) for f in item.fields if f.required_if]
+        self._checks = [
+            (f.name, _check_of(f), _PLACES[f.publication], f.required, f.required_if or {}) for f in item.fields
+        ]
         self._names = item.field_names
 
     def __call__(self, facts: Mapping[str, Any]) -> CheckedFacts:
         """Every fault at once; a value that is missing, ``None`` or empty counts as absent."""
-        split: tuple[Facts, Facts, Facts] = ({}, {}, {})
+        split: tuple[Facts, Facts, Facts, Facts] = ({}, {}, {}, {})
         errors: list[FieldError] = []
-        for name, check, place in self._checks:
+        for name, check, place, required, required_if in self._checks:
             value = facts.get(name)
-            if value is None or value in ("", []):
-                continue
-            try:
-                split[place][name] = check(value)
-            except _Refused as refused:
-                errors.append(FieldError(f"/facts/{name}", str(refused)))
-        present = split[0].keys() | split[1].keys() | split[2].keys() | {e.pointer[7:] for e in errors}
-        for name in self._required:
-            if name not in present:
+            if value is not None and value != "":
+                try:
+                    checked = check(value)
+                except _Refused as refused:
+                    errors.append(FieldError(f"/facts/{name}", str(refused)))
+                    continue
+                if checked or checked == 0:
+                    split[place][name] = checked
+                    continue
+            if required:
                 errors.append(FieldError(f"/facts/{name}", "required"))
-        for name, conditions in self._conditional:
-            if name not in present and _demanded(conditions or {}, facts):
+            elif required_if and _demanded(required_if, facts):
                 errors.append(FieldError(f"/facts/{name}", "required for these facts"))
         if not facts.keys() <= self._names:
-            errors += [FieldError(f"/facts/{name}", "not a field of the item") for name in sorted(facts.keys() - self._names)]
-        return CheckedFacts(*split, errors)
+            errors += _unknown(facts.keys() - self._names)
+        return CheckedFacts(split[0], split[1], split[2], errors)
+
+
+def _unknown(names: set[str]) -> list[FieldError]:
+    """Refusals of facts the item does not have, by name (escaped as RFC 6901 asks, and never at length)."""
+    escaped = (name[:_LONGEST_NAME].replace("~", "~0").replace("/", "~1") for name in sorted(names))
+    return [FieldError(f"/facts/{name}", "not a field of the item") for name in escaped]
 
 
 def _demanded(conditions: Mapping[str, tuple[str, ...]], facts: Mapping[str, Any]) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
@@ -20,20 +21,29 @@ class LegalBasis:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A law, regulation, rule or standard."""
+    """A law, regulation, rule or standard. ``level`` is its rank; ``effective_to`` is the first day it no longer holds.
+
+    ``status`` says how well the document was verified, ``effective_status`` how well its dates were.
+    """
 
     id: str
     title_zh: str
     title_en: str
     number: str | None
+    level: str
     effective_from: date | None
     effective_to: date | None
+    effective_status: str
     status: str
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One of an item's own fields. ``publication``: public (社会公开), shared (政务共享) or restricted (授权查询)."""
+    """One of an item's own fields.
+
+    ``publication`` is public (社会公开), shared (政务共享), restricted (授权查询) or never (checked, then not kept).
+    ``required_if`` names facts and the values that make this field compulsory; ``max_length`` counts characters.
+    """
 
     name: str
     label_zh: str
@@ -47,22 +57,162 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
+class Transition:
+    """What a rule version says of decisions made before it took effect."""
+
+    applies_to_older_decisions: bool
+    note: str | None
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
-    """A version of a rule of some kind (severity, publicity, retention, notice, repair, objection, deadline)."""
+    """A version of a rule. ``body`` is the deeply frozen text of the edition; subclasses give it types."""
 
     kind: str
     name: str
     version: str
     effective_from: date
     effective_to: date | None
-    applies_to_older_decisions: bool
+    transition: Transition
     legal_basis: tuple[LegalBasis, ...]
     status: str
     body: Mapping[str, Any]
-    note: str | None = None
+    note: str | None
+
+    @property
+    def applies_to_older_decisions(self) -> bool:
+        return self.transition.applies_to_older_decisions
 
     def in_force(self, day: date) -> bool:
         return self.effective_from <= day and (self.effective_to is None or day < self.effective_to)
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A line of a severity rule; every part must be met. Facts are named as in the item's fields.
+
+    ``only``: the fact's values are a non-empty subset of these. ``any_of``: at least one value is among these.
+    ``at_least``: an amount in yuan reaches the threshold; ``None`` means that no threshold is set, so never met.
+    ``item``: attributes of the item itself, such as its section.
+    """
+
+    only: Mapping[str, frozenset[str]]
+    any_of: Mapping[str, frozenset[str]]
+    at_least: Mapping[str, Decimal | None]
+    item: Mapping[str, frozenset[str]]
+    then: str | None
+    article: str
+
+
+@dataclass(frozen=True, slots=True)
+class SeverityRule(Rule):
+    """轻微、一般、严重: the first condition that is met decides. ``fact_names`` are all the facts it ever reads."""
+
+    conditions: tuple[Condition, ...]
+    fact_names: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class PublicityTerms:
+    """How long a class of record is shown; periods are ISO 8601 (``P3M``).
+
+    ``exceptional``: an unpublished class may be shown where the regulator finds it necessary. ``prolonged_by``: penalty
+    categories whose own statutory term, where longer, prolongs publicity. ``no_repair_for``: categories that may not
+    stop early.
+    """
+
+    published: bool
+    exceptional: bool
+    minimum: str | None
+    maximum: str | None
+    until_valid_until: bool
+    auto_stop: bool
+    auto_stop_suppressible: bool
+    repair_from: str | None
+    prolonged_by: frozenset[str]
+    no_repair_for: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class PublicityRule(Rule):
+    """公示期: ``clock_start`` is finding-document (认定文书之日) or publication (公示之日).
+
+    ``classes`` maps minor, general, serious or any to their terms.
+    """
+
+    clock_start: str
+    destination: str | None
+    never_published: frozenset[str]
+    classes: Mapping[str, PublicityTerms]
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionRule(Rule):
+    """披露期限: ``disclosure_maximum`` is an ISO 8601 period from the event ``starts``."""
+
+    disclosure_maximum: str
+    starts: str
+    query_log_minimum: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeRule(Rule):
+    """告知: the notices that go with a decision, and whether publication waits for the evidence of service."""
+
+    notices: tuple[str, ...]
+    gate: bool
+    consent_of_higher_authority_for: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fraud:
+    """What a false promise costs: how long it is published and how long no repair may be applied for (ISO 8601)."""
+
+    publicity: str | None
+    bar: str | None
+    restarts_term: bool
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class RepairRule(Rule):
+    """信用修复. ``deadlines`` maps a step to the name of a deadline rule; ``early_after`` is an ISO 8601 period."""
+
+    conditions: tuple[str, ...]
+    materials: tuple[str, ...]
+    effects: tuple[str, ...]
+    early_after: str | None
+    fraud: Fraud | None
+    litigation_suspends_publicity: bool
+    third_party_precedence: str | None
+    deadlines: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectionRule(Rule):
+    """异议: a profile of one jurisdiction. ``deadlines`` maps a step to the name of a deadline rule."""
+
+    jurisdiction: str
+    grounds: tuple[str, ...]
+    flag_required: bool
+    deadlines: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlineRule(Rule):
+    """A time-limit: ``amount`` of ``unit`` (working-days, calendar-days, months, years) from the event ``starts``.
+
+    ``at_least`` marks a shortest term (keep for at least) instead of a latest day; ``extension`` is in the same unit.
+    """
+
+    amount: int
+    unit: str
+    starts: str
+    at_least: bool
+    destination: str | None
+    jurisdiction: str | None
+    extension: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +226,7 @@ class Measure:
     needs_statute: bool
     legal_basis: tuple[LegalBasis, ...]
     implementer: str | None
+    target: str | None
     minimum_term: str | None
     maximum_term: str | None
     status: str
@@ -83,7 +234,10 @@ class Measure:
 
 @dataclass(frozen=True, eq=False)
 class Item:
-    """What may be recorded, for an interval of decision dates (``effective_to`` is the first day no longer in force)."""
+    """What may be recorded, for an interval of decision dates (``effective_to`` is the first day after it).
+
+    ``*_rule`` are names of rules; ``destination_rules`` names the publicity rule of a destination that has its own.
+    """
 
     code: str
     name_zh: str
@@ -101,6 +255,7 @@ class Item:
     notice_rule: str | None
     repair_rule: str | None
     objection_rule: str | None
+    destination_rules: Mapping[str, str]
     measures: tuple[str, ...]
     fields: tuple[Field, ...]
     effective_from: date
@@ -116,16 +271,20 @@ class Item:
         return frozenset(f.name for f in self.fields)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Catalogue:
-    """Every edition at once: what was in force on a day is asked of ``rules.item_in_force`` and ``rules.rule_for``."""
+    """Every edition at once: what was in force on a day is asked of ``rules.item_in_force`` and ``rules.rule_for``.
+
+    ``items`` and ``rules`` hold the versions of a code or a (kind, name), the oldest first. ``digest`` is the SHA-256
+    of the files, in hexadecimal.
+    """
 
     edition: str
     documents: Mapping[str, Document]
     items: Mapping[str, tuple[Item, ...]]
     rules: Mapping[tuple[str, str], tuple[Rule, ...]]
     measures: Mapping[str, Measure]
-    digest: str = field(default="")
+    digest: str = ""
 
     def find(self, code: str) -> Item | None:
         """The newest version of an item, in force or not."""

@@ -1,0 +1,255 @@
+"""Turn validated entries of the catalogue's files into its immutable values."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from datetime import date
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from credit_service.catalogue import models
+
+Entry = Mapping[str, Any]
+Versioned = TypeVar("Versioned", models.Item, models.Rule)
+Key = TypeVar("Key", bound=Hashable)
+
+
+def versions(values: Iterable[Versioned], key: Callable[[Versioned], Key]) -> Mapping[Key, tuple[Versioned, ...]]:
+    """The versions of each key, the oldest first."""
+    found: dict[Key, list[Versioned]] = defaultdict(list)
+    for value in sorted(values, key=lambda value: value.effective_from):
+        found[key(value)].append(value)
+    return MappingProxyType({key: tuple(group) for key, group in found.items()})
+
+
+def frozen(value: Any) -> Any:
+    """``value`` with every mapping read-only and every list a tuple, all the way down."""
+    if isinstance(value, dict):
+        return MappingProxyType({key: frozen(part) for key, part in value.items()})
+    if isinstance(value, list):
+        return tuple(frozen(part) for part in value)
+    return value
+
+
+def _day(text: str | None) -> date | None:
+    return date.fromisoformat(text) if text else None
+
+
+def _bases(entry: Entry) -> tuple[models.LegalBasis, ...]:
+    bases = entry.get("legal_basis", ())
+    return tuple(models.LegalBasis(b["document"], b.get("article"), b["status"]) for b in bases)
+
+
+def document(entry: Entry) -> models.Document:
+    return models.Document(
+        id=entry["id"],
+        title_zh=entry["title_zh"],
+        title_en=entry["title_en"],
+        number=entry.get("number"),
+        level=entry["level"],
+        effective_from=_day(entry.get("effective_from")),
+        effective_to=_day(entry.get("effective_to")),
+        effective_status=entry.get("effective_status", entry["status"]),
+        status=entry["status"],
+    )
+
+
+def _field(entry: Entry) -> models.Field:
+    return models.Field(
+        name=entry["name"],
+        label_zh=entry["label_zh"],
+        type=entry["type"],
+        publication=entry["publication"],
+        required=entry.get("required", False),
+        required_if=frozen(entry["required_if"]) if "required_if" in entry else None,
+        max_length=entry.get("max_length"),
+        values=tuple(entry.get("values", ())),
+        template_code=entry.get("template_code"),
+    )
+
+
+def fields_of(entry: Entry, field_sets: Mapping[str, Any]) -> list[Entry]:
+    """An item's fields in order: those of its field set, then its own."""
+    return [*field_sets.get(entry.get("field_set", ""), ()), *entry.get("fields", ())]
+
+
+def item(entry: Entry, field_sets: Mapping[str, Any], edition: str) -> models.Item:
+    return models.Item(
+        code=entry["code"],
+        name_zh=entry["name_zh"],
+        name_en=entry["name_en"],
+        kind=entry["kind"],
+        polarity=entry["polarity"],
+        list_colour=entry.get("list"),
+        section=entry["section"],
+        authority_zh=entry["authority_zh"],
+        authority_en=entry["authority_en"],
+        legal_basis=_bases(entry),
+        severity_rule=entry.get("severity_rule"),
+        publicity_rule=entry.get("publicity_rule"),
+        retention_rule=entry.get("retention_rule"),
+        notice_rule=entry.get("notice_rule"),
+        repair_rule=entry.get("repair_rule"),
+        objection_rule=entry.get("objection_rule"),
+        destination_rules=frozen(dict(entry.get("destination_rules", {}))),
+        measures=tuple(entry.get("measures", ())),
+        fields=tuple(_field(field) for field in fields_of(entry, field_sets)),
+        effective_from=date.fromisoformat(entry["effective_from"]),
+        effective_to=_day(entry.get("effective_to")),
+        edition=edition,
+        status=entry["status"],
+    )
+
+
+def measure(entry: Entry) -> models.Measure:
+    return models.Measure(
+        code=entry["code"],
+        name_zh=entry["name_zh"],
+        name_en=entry["name_en"],
+        kind=entry["kind"],
+        needs_statute=entry["kind"] == "A",
+        legal_basis=_bases(entry),
+        implementer=entry.get("implementer"),
+        target=entry.get("target"),
+        minimum_term=entry.get("minimum_term"),
+        maximum_term=entry.get("maximum_term"),
+        status=entry["status"],
+    )
+
+
+def rule(entry: Entry) -> models.Rule:
+    """A rule of the class that its kind names."""
+    transition = entry.get("transition", {})
+    head = {
+        "kind": entry["kind"],
+        "name": entry["name"],
+        "version": entry["version"],
+        "effective_from": date.fromisoformat(entry["effective_from"]),
+        "effective_to": _day(entry.get("effective_to")),
+        "transition": models.Transition(
+            transition.get("applies_to_older_decisions", False),
+            transition.get("note"),
+            transition.get("status", "inference"),
+        ),
+        "legal_basis": _bases(entry),
+        "status": entry["status"],
+        "body": frozen(entry["body"]),
+        "note": entry.get("note"),
+    }
+    return _BUILDERS[entry["kind"]](head, entry["body"])
+
+
+def _severity(head: dict[str, Any], body: Entry) -> models.Rule:
+    conditions = tuple(_condition(entry) for entry in body["conditions"])
+    names = {name for c in conditions for part in (c.only, c.any_of, c.at_least) for name in part}
+    return models.SeverityRule(**head, conditions=conditions, fact_names=frozenset(names))
+
+
+def _condition(entry: Entry) -> models.Condition:
+    def sets(key: str) -> Mapping[str, frozenset[str]]:
+        return MappingProxyType({name: frozenset(values) for name, values in entry.get(key, {}).items()})
+
+    thresholds = entry.get("when_at_least", {})
+    return models.Condition(
+        only=sets("when_only"),
+        any_of=sets("when_any"),
+        at_least=MappingProxyType({n: None if t is None else Decimal(t) for n, t in thresholds.items()}),
+        item=sets("when_item"),
+        then=entry["then"],
+        article=entry["article"],
+    )
+
+
+def _publicity(head: dict[str, Any], body: Entry) -> models.Rule:
+    return models.PublicityRule(
+        **head,
+        clock_start=body["clock_start"],
+        destination=body.get("destination"),
+        never_published=frozenset(body.get("never_published", ())),
+        classes=MappingProxyType({name: _terms(entry) for name, entry in body["classes"].items()}),
+    )
+
+
+def _terms(entry: Entry) -> models.PublicityTerms:
+    return models.PublicityTerms(
+        published=entry["published"],
+        exceptional=entry.get("exceptional", False),
+        minimum=entry.get("minimum"),
+        maximum=entry.get("maximum"),
+        until_valid_until=entry.get("until_valid_until", False),
+        auto_stop=entry.get("auto_stop", True),
+        auto_stop_suppressible=entry.get("auto_stop_suppressible", False),
+        repair_from=entry.get("repair_from"),
+        prolonged_by=frozenset(entry.get("prolonged_by", ())),
+        no_repair_for=frozenset(entry.get("no_repair_for", ())),
+    )
+
+
+def _retention(head: dict[str, Any], body: Entry) -> models.Rule:
+    return models.RetentionRule(
+        **head,
+        disclosure_maximum=body["disclosure_maximum"],
+        starts=body["starts"],
+        query_log_minimum=body.get("query_log_minimum"),
+    )
+
+
+def _notice(head: dict[str, Any], body: Entry) -> models.Rule:
+    return models.NoticeRule(
+        **head,
+        notices=tuple(body["notices"]),
+        gate=body["gate"],
+        consent_of_higher_authority_for=tuple(body.get("consent_of_higher_authority_for", ())),
+    )
+
+
+def _repair(head: dict[str, Any], body: Entry) -> models.Rule:
+    fraud = body.get("fraud")
+    return models.RepairRule(
+        **head,
+        conditions=tuple(body["conditions"]),
+        materials=tuple(body.get("materials", ())),
+        effects=tuple(body["effects"]),
+        early_after=body.get("early_after"),
+        fraud=fraud
+        and models.Fraud(fraud.get("publicity"), fraud.get("bar"), fraud.get("restarts_term", False), fraud["status"]),
+        litigation_suspends_publicity=body.get("litigation_suspends_publicity", False),
+        third_party_precedence=body.get("third_party_precedence"),
+        deadlines=frozen(dict(body.get("deadlines", {}))),
+    )
+
+
+def _objection(head: dict[str, Any], body: Entry) -> models.Rule:
+    return models.ObjectionRule(
+        **head,
+        jurisdiction=body["jurisdiction"],
+        grounds=tuple(body.get("grounds", ())),
+        flag_required=body["flag_required"],
+        deadlines=frozen(dict(body.get("deadlines", {}))),
+    )
+
+
+def _deadline(head: dict[str, Any], body: Entry) -> models.Rule:
+    return models.DeadlineRule(
+        **head,
+        amount=body["amount"],
+        unit=body["unit"],
+        starts=body["starts"],
+        at_least=body.get("at_least", False),
+        destination=body.get("destination"),
+        jurisdiction=body.get("jurisdiction"),
+        extension=body.get("extension"),
+    )
+
+
+_BUILDERS: Mapping[str, Callable[[dict[str, Any], Entry], models.Rule]] = {
+    "severity": _severity,
+    "publicity": _publicity,
+    "retention": _retention,
+    "notice": _notice,
+    "repair": _repair,
+    "objection": _objection,
+    "deadline": _deadline,
+}
