@@ -23,7 +23,7 @@ from credit_service.platform.clock import day_of
 from credit_service.platform.context import Actor
 from credit_service.platform.errors import FieldError, Problem
 from credit_service.records import rules, store
-from credit_service.records.models import Outcome, Record, RecordReceipt, RecordSubmission, RecordVersion
+from credit_service.records.models import Outcome, Record, RecordReceipt, RecordSubmission, RecordVersion, State
 from credit_service.records.rules import AGENCY_NOT_GRANTED, RECORD_CLOSED, RECORD_REFUSED, Assessment, Draft
 
 SUBJECT_TYPE = "record"
@@ -125,6 +125,18 @@ async def _store(
     return record
 
 
+async def change_state(
+    session: AsyncSession, actor: Actor, now: datetime, record: Record, state: State, reason: str
+) -> None:
+    """Move a record to another state with the reason, as a version of its own; the caller renders the profile."""
+    versions = await store.versions(session, record)
+    content = versions[-1].content.encode()
+    record.state = state.value
+    record.version += 1
+    record.changed_at = now
+    _append_version(session, actor, now, record, content, versions[-1].commitment, f"record.{state.value}", reason)
+
+
 def _first_published(current: Record | None, now: datetime) -> datetime:
     """A correction never restarts the publicity clock: it goes on from the first publication."""
     if current is None:
@@ -152,13 +164,23 @@ def _write(
 async def _record_version(
     session: AsyncSession, actor: Actor, now: datetime, record: Record, content: bytes, *, corrected: bool
 ) -> None:
+    before = (await store.versions(session, record))[-1].commitment if corrected else None
+    _append_version(session, actor, now, record, content, before, CORRECTED if corrected else STORED, None)
+
+
+def _append_version(
+    session: AsyncSession,
+    actor: Actor,
+    now: datetime,
+    record: Record,
+    content: bytes,
+    before: bytes | None,
+    change: str,
+    reason: str | None,
+) -> None:
     """Append the version and its audit event; the log holds only the salted commitment of the content."""
     salt = events.new_salt()
     after = events.commitment(salt, content)
-    before = None
-    if corrected:
-        before = (await store.versions(session, record))[-1].commitment
-    change = CORRECTED if corrected else STORED
     session.add(
         RecordVersion(
             uscc=record.uscc,
@@ -166,6 +188,7 @@ async def _record_version(
             version=record.version,
             recorded_at=now,
             change=change,
+            reason=reason,
             actor=actor.id,
             request_id=actor.request_id,
             salt=salt,
@@ -183,6 +206,7 @@ async def _record_version(
         version=record.version,
         before=before,
         after=after,
+        reason=reason,
     )
     events.append(session, [event])
 

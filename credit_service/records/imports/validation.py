@@ -393,31 +393,37 @@ class _Judge:
         key = draft.natural_key
         wave = self.seen.get(key, 0) + 1
         self.seen[key] = wave
-        content = rules.content_of(draft)
+        assessment, assessed = self._assessment(draft)
         salt = self.salts[32 * index : 32 * index + 32]
-        after = commitment(salt, content)
-        record_id, event_id = str(uuid7()), str(uuid7())
-        _, assessed = self._assessment(draft)
-        fields = (
-            str(number),
-            str(wave),
-            draft.uscc,
-            record_id,
-            draft.entity_name,
-            draft.document_number,
-            draft.authority_uscc,
-            draft.authority_name,
-            draft.decided_on.isoformat(),
-            draft.valid_until.isoformat() if draft.valid_until else None,
-            draft.legal_basis,
-            canonical_json(draft.public_facts).decode(),
-            canonical_json(draft.shared_facts).decode(),
-            canonical_json(draft.restricted_facts).decode(),
-            content[: content.index(_FACTS) + len(_FACTS)].decode(),
-            event_id,
-        )
-        binary = f"\\\\x{rules.content_digest(content).hex()}\t\\\\x{salt.hex()}\t\\\\x{after.hex()}"
-        self.out.append("\t".join(map(_escape, fields)) + f"\t{binary}\t{assessed}\n")
+        self.out.append(staged_line(number, wave, draft, assessment, salt, assessed))
+
+
+def staged_line(
+    number: int, wave: int, draft: Draft, assessment: Assessment, salt: bytes, assessed: str | None = None
+) -> str:
+    """A draft as a line of COPY text for the staging table; ``assessed`` saves writing the same assessment again."""
+    content = rules.content_of(draft)
+    after = commitment(salt, content)
+    fields = (
+        str(number),
+        str(wave),
+        draft.uscc,
+        str(uuid7()),
+        draft.entity_name,
+        draft.document_number,
+        draft.authority_uscc,
+        draft.authority_name,
+        draft.decided_on.isoformat(),
+        draft.valid_until.isoformat() if draft.valid_until else None,
+        draft.legal_basis,
+        canonical_json(draft.public_facts).decode(),
+        canonical_json(draft.shared_facts).decode(),
+        canonical_json(draft.restricted_facts).decode(),
+        content[: content.index(_FACTS) + len(_FACTS)].decode(),
+        str(uuid7()),
+    )
+    binary = f"\\\\x{rules.content_digest(content).hex()}\t\\\\x{salt.hex()}\t\\\\x{after.hex()}"
+    return "\t".join(map(_escape, fields)) + f"\t{binary}\t{assessed or _assessment_text(assessment)}\n"
 
 
 STAGED_COLUMNS = (

@@ -1,0 +1,242 @@
+"""The demonstration data set: deterministic, synthetic, loaded through the same merge, audit and rendering as real data."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+from sqlalchemy import func, select
+from sqlmodel import col
+from sqlmodel.ext.asyncio.session import AsyncSession
+from uuid_utils.compat import uuid7
+
+from credit_service.accounts import commands as accounts
+from credit_service.accounts import tokens
+from credit_service.accounts.keys import KeyStore
+from credit_service.accounts.models import AgencyWrite, Client, ClientCreate, Grant
+from credit_service.accounts.rules import Principal, Role
+from credit_service.audit import events
+from credit_service.catalogue.loader import load as load_catalogue
+from credit_service.catalogue.models import Catalogue
+from credit_service.demo.population import DemoAgency, DemoEntity, agencies, entities
+from credit_service.demo.records import drafts
+from credit_service.demo.welcome import welcome
+from credit_service.entities import profile
+from credit_service.entities.models import Entity
+from credit_service.platform.clock import SystemClock, day_of, start_of
+from credit_service.platform.context import Actor
+from credit_service.platform.database import Database, driver_connection
+from credit_service.records import commands as records
+from credit_service.records.imports.merge import Merger
+from credit_service.records.imports.validation import Judged, staged_line
+from credit_service.records.models import Record, State
+from credit_service.records.rules import Draft, assess
+
+TOKEN_SECONDS = 7 * 24 * 3600
+ACTOR = Actor("demo", "demo-data")
+CLOSED_STATES = (State.REPAIRED, State.ANNULLED, State.WITHDRAWN, State.SHIELDED, State.ARCHIVED)
+CLOSED_EACH = 40
+RENDERED_AT_ONCE = 250
+
+
+def load(service_url: str, *, base_url: str, keys_directory: Path) -> str:
+    """Load the data set unless it is there, and give the text that welcomes a newcomer."""
+    return asyncio.run(_load(service_url, base_url, keys_directory))
+
+
+async def _load(service_url: str, base_url: str, keys_directory: Path) -> str:
+    database = Database(service_url, role="credit_service", application_name="credit-service-demo")
+    now = SystemClock().now()
+    try:
+        async with database.transaction() as session:
+            empty = not (await session.execute(select(func.count()).select_from(Entity))).scalar_one()
+        catalogue = load_catalogue()
+        offices = agencies(tuple(catalogue.items))
+        if empty:
+            with Progress(console=Console(stderr=True), transient=True) as progress:
+                await _fill(database, catalogue, offices, now, progress)
+        shown = await _example(database)
+        keys = KeyStore(keys_directory)
+        granted = {
+            principal.role: tokens.issue(
+                keys, issuer=base_url, principal=principal, now=now, lifetime_seconds=TOKEN_SECONDS
+            )
+            for principal in _principals(offices[0], shown)
+        }
+        return welcome(base_url, granted, shown, offices[0])
+    finally:
+        await database.close()
+
+
+def _principals(office: DemoAgency, entity: str) -> list[Principal]:
+    agency = {Role.SUBMITTER: office.uscc, Role.REGULATOR: office.uscc}
+    return [
+        Principal(
+            id=f"client:demo-{role.value}",
+            role=role,
+            agency_uscc=agency.get(role),
+            entity_uscc=entity if role is Role.SUBJECT else None,
+        )
+        for role in Role
+        if role is not Role.PUBLIC
+    ]
+
+
+async def _fill(
+    database: Database, catalogue: Catalogue, offices: list[DemoAgency], now: datetime, progress: Progress
+) -> None:
+    population = entities(day_of(now))
+    task = progress.add_task("演示数据 Demonstration data", total=6)
+    async with database.transaction() as session:
+        await _enter_agencies(session, catalogue, offices, now)
+        await _enter_entities(session, population, now)
+    progress.advance(task)
+    written = list(drafts(catalogue, population, offices, day_of(now)))
+    progress.advance(task)
+    async with database.transaction() as session:
+        await _enter_records(session, catalogue, written, now)
+    progress.advance(task, 2)
+    async with database.transaction() as session:
+        await _close_some(session, now)
+    progress.advance(task)
+    await _render([entity.uscc for entity in population], database, now)
+    async with database.transaction() as session:
+        await _enter_clients(session, offices[0], now)
+    progress.advance(task)
+
+
+async def _enter_agencies(
+    session: AsyncSession, catalogue: Catalogue, offices: list[DemoAgency], now: datetime
+) -> None:
+    for office in offices:
+        prefix = office.division[:2] if office.division.endswith("0000") else office.division[:4]
+        grants = [Grant(item_code=code, division_prefix=prefix) for code in office.items]
+        body = AgencyWrite(name=office.name, division=office.division, level=office.level, grants=grants)  # type: ignore[arg-type]
+        await accounts.put_agency(session, catalogue, ACTOR, now, office.uscc, body)
+
+
+async def _enter_entities(session: AsyncSession, population: Sequence[DemoEntity], now: datetime) -> None:
+    connection = await driver_connection(session)
+    await session.flush()
+    rows = [
+        (
+            *(e.uscc, e.name, e.uscc[:2], e.division, e.industry, e.status, e.established_on, e.deregistered_on),
+            *(now if e.archived else None, [], "registrar", 1, now, now),
+        )
+        for e in population
+    ]
+    columns = "uscc name category division industry registration_status established_on deregistered_on archived_at"
+    columns += " quality_flags source version created_at updated_at"
+    await connection.copy_records_to_table("entity", records=rows, columns=columns.split())
+    names = [(e.uscc, uuid7(), e.name, None, None) for e in population]
+    names += [(e.uscc, uuid7(), e.former_name, None, day_of(now)) for e in population if e.former_name]
+    await connection.copy_records_to_table("entity_name", records=names)
+    logged = [_registered(entity, now) for entity in population]
+    fields = ("uscc", "id", "occurred_at", "action", "subject_type", "subject_id", "actor", "canonical")
+    await connection.copy_records_to_table(
+        "audit_event", records=[tuple(getattr(event, name) for name in fields) for event in logged], columns=fields
+    )
+
+
+def _registered(entity: DemoEntity, now: datetime) -> Any:
+    content = events.canonical_json({"name": entity.name, "uscc": entity.uscc})
+    return events.new_event(
+        ACTOR,
+        now,
+        "entity.registered",
+        uscc=entity.uscc,
+        subject_type="entity",
+        subject_id=entity.uscc,
+        after=events.commitment(b"", content),
+    )
+
+
+async def _enter_records(session: AsyncSession, catalogue: Catalogue, written: list[Draft], now: datetime) -> None:
+    groups: dict[tuple[str, str], list[Draft]] = defaultdict(list)
+    for draft in written:
+        groups[draft.item.code, draft.source_uscc].append(draft)
+    for (code, source), group in groups.items():
+        lines = [_line(catalogue, draft, number, now) for number, draft in enumerate(group, 1)]
+        judged = Judged(rows=len(lines), staged="".join(lines).encode(), staged_count=len(lines))
+        merger = Merger(catalogue, uuid7(), ACTOR, code, (source, group[0].source_name), now)
+        outcomes: Counter[str] = await merger.merge(session, judged)
+        if outcomes["stored"] != len(lines):
+            raise RuntimeError(f"demo data of {code}: {dict(outcomes)}")
+
+
+def _line(catalogue: Catalogue, draft: Draft, number: int, now: datetime) -> str:
+    """A draft staged as if it had first been shown the day after its decision."""
+    shown = min(now, start_of(draft.decided_on + timedelta(days=1)))
+    facts = {**draft.restricted_facts, **draft.shared_facts, **draft.public_facts}
+    assessment = assess(
+        catalogue,
+        draft.item,
+        facts,
+        decided_on=draft.decided_on,
+        valid_until=draft.valid_until,
+        first_published_at=shown,
+    )
+    return staged_line(number, 1, draft, assessment, os.urandom(32))
+
+
+async def _close_some(session: AsyncSession, now: datetime) -> None:
+    """A few records of each state that only later steps of their life would bring."""
+    for index, state in enumerate(CLOSED_STATES):
+        statement = (
+            select(Record)
+            .where(col(Record.item_code) == "administrative-penalty", col(Record.state) == State.PUBLISHED)
+            .order_by(col(Record.document_number))
+            .offset(index)
+            .limit(CLOSED_EACH)
+        )
+        for record in (await session.execute(statement)).scalars().all():
+            await records.change_state(session, ACTOR, now, record, state, "演示数据 demonstration")
+        await session.flush()
+
+
+async def _render(usccs: list[str], database: Database, now: datetime) -> None:
+    pool = await database.pool()
+    async with pool.acquire() as connection:
+        for start in range(0, len(usccs), RENDERED_AT_ONCE):
+            async with connection.transaction():
+                await profile.render(connection, usccs[start : start + RENDERED_AT_ONCE], now)
+
+
+async def _enter_clients(session: AsyncSession, office: DemoAgency, now: datetime) -> None:
+    example = await _example_in(session)
+    for principal in _principals(office, example):
+        body = ClientCreate(
+            client_id=principal.id.removeprefix("client:"),
+            name=f"演示 {principal.role.value}",
+            role=principal.role,
+            agency_uscc=principal.agency_uscc,
+            entity_uscc=principal.entity_uscc,
+        )
+        if await session.get(Client, body.client_id) is None:
+            await accounts.create_client(session, ACTOR, now, body)
+
+
+async def _example(database: Database) -> str:
+    async with database.transaction() as session:
+        return await _example_in(session)
+
+
+async def _example_in(session: AsyncSession) -> str:
+    """The enterprise with the most open records: the one the welcome text points at."""
+    statement = (
+        select(col(Record.uscc))
+        .join(Entity, col(Entity.uscc) == col(Record.uscc))
+        .where(col(Entity.category) == "91", col(Entity.registration_status) == "active")
+        .group_by(col(Record.uscc))
+        .order_by(func.count().desc(), col(Record.uscc))
+        .limit(1)
+    )
+    found: str = (await session.execute(statement)).scalar_one()
+    return found
