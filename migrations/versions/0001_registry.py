@@ -216,7 +216,7 @@ GRANT SELECT, INSERT ON audit_event, record_version TO credit_service;
 GRANT SELECT, INSERT, UPDATE ON agency, client, entity, entity_name, profile, record, import TO credit_service;
 GRANT SELECT, INSERT, UPDATE, DELETE ON agency_grant, idempotency_key, import_receipt TO credit_service;
 GRANT DELETE ON profile TO credit_service;
-GRANT SELECT ON catalogue_item TO credit_service;
+GRANT SELECT ON catalogue_item, alembic_version TO credit_service;
 GRANT SELECT, INSERT, UPDATE, DELETE ON pgqueuer, pgqueuer_log, pgqueuer_schedules, pgqueuer_statistics
     TO credit_service;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO credit_service;
@@ -237,4 +237,4 @@ def downgrade() -> None:
         " profile, entity_name, entity, client, agency_grant, agency;"
     )
     # Privileges on what other registries of the cluster own stay, and so does the role.
-    execute_script("REVOKE USAGE ON SCHEMA public FROM credit_service;")
+    execute_script("REVOKE USAGE ON SCHEMA public FROM credit_service; REVOKE SELECT ON alembic_version FROM credit_service;")
