@@ -61,6 +61,12 @@ def _draft(
 ) -> Draft:
     decided_on, item = _decision(chance, catalogue, code, today)
     facts, basis = _facts(chance, item, decided_on)
+    by_name = {field.name: field for field in item.fields}
+    checked = checker_of(item)(facts)
+    for error in checked.errors:
+        name = error.pointer.removeprefix("/facts/")
+        if error.rule.startswith("required"):
+            facts[name] = _value(chance, item, by_name[name], decided_on)
     checked = checker_of(item)(facts)
     if checked.errors:
         raise ValueError(f"demo facts of {code}: {checked.errors}")
@@ -133,7 +139,7 @@ def _value(chance: random.Random, item: Item, field: Field, decided_on: date) ->
         return "全部履行"
     match field.type:
         case "enum":
-            return chance.choice(field.values)
+            return chance.choice([value for value in field.values if not value.startswith("其他")])
         case "list":
             return [field.values[0]] if field.values else ["演示"]
         case "date":
