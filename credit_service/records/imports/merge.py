@@ -192,6 +192,7 @@ class Merger:
             # Nothing is acknowledged before the import's last transaction, which waits for the disk and takes these along.
             await connection.execute("SET LOCAL synchronous_commit = off")
             await connection.execute(STAGING)
+            await connection.execute("TRUNCATE import_staging")  # an earlier block of the same transaction
             await connection.copy_to_table(
                 "import_staging", source=io.BytesIO(judged.staged), columns=STAGED_COLUMNS, format="text"
             )
