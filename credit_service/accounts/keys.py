@@ -11,6 +11,7 @@ import hashlib
 import os
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ class KeyStore:
         """Remove keys that no longer sign and were replaced at least that long ago; gives their ids."""
         ordered = sorted(self.all().values(), key=lambda key: (key.made_at, key.kid))
         removed = []
-        for key, successor in zip(ordered, ordered[1:], strict=False):
+        for key, successor in pairwise(ordered):
             if successor.made_at <= time.time() - older_than_seconds:
                 (self.directory / f"{key.kid}.pem").unlink(missing_ok=True)
                 removed.append(key.kid)

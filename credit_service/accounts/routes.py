@@ -22,7 +22,8 @@ from credit_service.accounts.models import (
     TokenResponse,
 )
 from credit_service.accounts.rules import Permission, Principal
-from credit_service.platform.http import StoredAnswer, actor_of, change, json_answer
+from credit_service.platform.http import actor_of, change, json_answer
+from credit_service.platform.idempotency import StoredAnswer
 
 router = APIRouter(tags=["accounts 账户"])
 

@@ -68,9 +68,7 @@ def verified_claims(token: str, key: dict[str, Any], algorithms: frozenset[str])
             token,
             key,
             algorithms=[algorithm],
-            options={
-                name: False for name in ("verify_aud", "verify_exp", "verify_nbf", "verify_iat", "verify_at_hash")
-            },
+            options=dict.fromkeys(("verify_aud", "verify_exp", "verify_nbf", "verify_iat", "verify_at_hash"), False),
         )
     except JWTError as error:
         raise refused("signature does not verify") from error

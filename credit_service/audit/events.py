@@ -1,7 +1,7 @@
 """Build and append audit events.
 
 The bytes are RFC 8785 canonical JSON. An event holds only strings, integers, nulls and objects with ASCII keys, and for
-those orjson with sorted keys writes exactly what RFC 8785 asks (the tests compare it with an independent implementation).
+those orjson with sorted keys writes exactly what RFC 8785 asks (the tests hold it against another implementation).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from uuid_utils.compat import uuid7
 
 from credit_service.audit.models import AuditEvent
-from credit_service.platform.clock import rfc3339
 from credit_service.platform.context import Actor
+from credit_service.platform.days import rfc3339
 
 SCHEMA = "audit-event/1"
 

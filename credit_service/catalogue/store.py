@@ -1,4 +1,4 @@
-"""The catalogue's names as a reference table, for rendering in SQL. The catalogue itself is data in schemas/catalogue."""
+"""The catalogue's names as a reference table, for rendering in SQL; the catalogue itself is data in schemas/."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ def rotate(data: DataDir = None) -> None:
     from credit_service.accounts.keys import KeyStore
     from credit_service.platform.settings import Settings
 
-    settings = Settings(**({"data_dir": data} if data else {}))
+    settings = Settings(data_dir=data) if data else Settings()
     store = KeyStore(settings.keys_directory)
     key = store.rotate()
     retired = store.retire(settings.token_lifetime_seconds + 60)
@@ -130,6 +130,6 @@ def list_keys(data: DataDir = None) -> None:
     from credit_service.accounts.keys import KeyStore
     from credit_service.platform.settings import Settings
 
-    settings = Settings(**({"data_dir": data} if data else {}))
+    settings = Settings(data_dir=data) if data else Settings()
     for key in sorted(KeyStore(settings.keys_directory).all().values(), key=lambda key: -key.made_at):
         typer.echo(f"{key.kid}  {datetime.fromtimestamp(key.made_at, UTC):%Y-%m-%dT%H:%M:%SZ}")

@@ -122,7 +122,9 @@ def _report(console: Any, http: httpx.Client, done: dict[str, Any]) -> None:
     table = Table(title=f"{done['file_name']}  {done['template']}  {done['state']}")
     for name in ("rows", "stored", "unchanged", "corrected", "refused", "natural_person"):
         table.add_column(name, justify="right")
-    table.add_row(*(str(done[name]) for name in ("rows", "stored", "unchanged", "corrected", "refused", "natural_person")))
+    table.add_row(
+        *(str(done[name]) for name in ("rows", "stored", "unchanged", "corrected", "refused", "natural_person"))
+    )
     console.print(table)
     if not done["refused"]:
         return

@@ -1,4 +1,4 @@
-"""The demonstration data set: deterministic, synthetic, loaded through the same merge, audit and rendering as real data."""
+"""The demonstration data set: deterministic, synthetic, loaded by the same merge, audit and rendering as real data."""
 
 from __future__ import annotations
 
@@ -30,9 +30,10 @@ from credit_service.demo.records import drafts
 from credit_service.demo.welcome import welcome
 from credit_service.entities import profile
 from credit_service.entities.models import Entity
-from credit_service.platform.clock import SystemClock, day_of, start_of
+from credit_service.platform.clock import SystemClock
 from credit_service.platform.context import Actor
 from credit_service.platform.database import Database, driver_connection
+from credit_service.platform.days import day_of, start_of
 from credit_service.records import commands as records
 from credit_service.records.imports.merge import Merger
 from credit_service.records.imports.validation import Judged, staged_line
@@ -118,14 +119,14 @@ async def _enter_agencies(
     for office in offices:
         prefix = office.division[:2] if office.division.endswith("0000") else office.division[:4]
         grants = [Grant(item_code=code, division_prefix=prefix) for code in office.items]
-        body = AgencyWrite(name=office.name, division=office.division, level=office.level, grants=grants)  # type: ignore[arg-type]
+        body = AgencyWrite(name=office.name, division=office.division, level=office.level, grants=grants)
         await accounts.put_agency(session, catalogue, ACTOR, now, office.uscc, body)
 
 
 async def _enter_entities(session: AsyncSession, population: Sequence[DemoEntity], now: datetime) -> None:
     connection = await driver_connection(session)
     await session.flush()
-    rows = [
+    rows: list[tuple[Any, ...]] = [
         (
             *(e.uscc, e.name, e.uscc[:2], e.division, e.industry, e.status, e.established_on, e.deregistered_on),
             *(now if e.archived else None, [], "registrar", 1, now, now),
@@ -135,7 +136,7 @@ async def _enter_entities(session: AsyncSession, population: Sequence[DemoEntity
     columns = "uscc name category division industry registration_status established_on deregistered_on archived_at"
     columns += " quality_flags source version created_at updated_at"
     await connection.copy_records_to_table("entity", records=rows, columns=columns.split())
-    names = [(e.uscc, uuid7(), e.name, None, None) for e in population]
+    names: list[tuple[Any, ...]] = [(e.uscc, uuid7(), e.name, None, None) for e in population]
     names += [(e.uscc, uuid7(), e.former_name, None, day_of(now)) for e in population if e.former_name]
     await connection.copy_records_to_table("entity_name", records=names)
     logged = [_registered(entity, now) for entity in population]

@@ -12,9 +12,9 @@ from credit_service.entities import profile, store
 from credit_service.entities.models import Entity, EntityName, EntityWrite, RegistrationStatus
 from credit_service.identity import industries
 from credit_service.identity.uscc import Uscc
-from credit_service.platform.clock import day_of
 from credit_service.platform.context import Actor
 from credit_service.platform.database import driver_connection
+from credit_service.platform.days import day_of
 from credit_service.platform.errors import (
     INVALID_REQUEST,
     PRECONDITION_FAILED,
@@ -169,7 +169,7 @@ def noted_digest(uscc: str, name: str) -> bytes:
 
 
 async def ensure_entity(session: AsyncSession, actor: Actor, now: datetime, code: Uscc, name: str) -> Entity:
-    """The entity a record is about, locked. One that no registrar has reported is noted with the name the record gives."""
+    """The entity a record is about, locked. One that no registrar has reported is noted with the record's name."""
     entity = await store.get(session, code.value, lock=True)
     if entity is not None:
         return entity

@@ -60,7 +60,7 @@ class Lookup:
                 statement = await connection.prepare(_FETCH)
                 while self._waiting:
                     await self._answer_batch(statement)
-        except Exception as error:  # noqa: BLE001 - every waiting caller must hear of it
+        except Exception as error:
             waiting, self._waiting = self._waiting, []
             _fail(waiting, error)
         finally:

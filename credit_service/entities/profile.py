@@ -1,21 +1,22 @@
 """The rendered profile: one statement writes what each audience is shown of some entities, at one instant.
 
-Visibility is a predicate on time (``state = 'published' and publicity_from <= now < publicity_until``), so the statement
-also works out ``fresh_until``: the next instant at which that predicate changes for any record of the entity. A profile
-is never served past it. Whoever renders holds the entity's row lock, so an older rendering cannot overwrite a newer one.
+Visibility is a predicate on time (``state = 'published' and publicity_from <= now < publicity_until``), so the
+statement also works out ``fresh_until``: the next instant at which that predicate changes for any record of the entity.
+A profile is never served past it. Whoever renders holds the entity's row lock, so an older rendering cannot overwrite a
+newer one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from asyncpg import Connection
+    from credit_service.platform.database import AnyConnection
 
 RECORDS_SHOWN = 100
-"""Records of an entity that its profile holds, the newest decisions first; the rest is paged at /v1/entities/{uscc}/records."""
+"""Records that a profile holds, the newest decisions first; the rest is paged at /v1/entities/{uscc}/records."""
 
 AUDIENCES = ("public", "agency", "regulator", "subject")
 
@@ -48,12 +49,14 @@ RENDER = f"""
 WITH shown AS MATERIALIZED (
     SELECT r.uscc, i.section, i.list_colour, r.decided_on, r.id,
         r.state IN ('published', 'withheld') AS shared,
-        coalesce(r.state = 'published' AND r.publicity_from <= $2 AND $2 < coalesce(r.publicity_until, 'infinity'), false) AS visible,
+        coalesce(r.state = 'published' AND r.publicity_from <= $2
+            AND $2 < coalesce(r.publicity_until, 'infinity'), false) AS visible,
         least(CASE WHEN r.state = 'published' AND r.publicity_from > $2 THEN r.publicity_from END,
               CASE WHEN r.state = 'published' AND r.publicity_until > $2 THEN r.publicity_until END) AS boundary,
         json_build_object({_PUBLIC_MEMBERS})::text AS open_text,
-        CASE WHEN $3::text[] <> '{{public}}' THEN json_build_object('state', r.state, 'version', r.version, 'recorded_at', r.recorded_at,
-            'changed_at', r.changed_at, 'source_uscc', r.source_uscc, 'rule_version', r.rule_version,
+        CASE WHEN $3::text[] <> '{{public}}' THEN json_build_object('state', r.state, 'version', r.version,
+            'recorded_at', r.recorded_at, 'changed_at', r.changed_at, 'source_uscc', r.source_uscc,
+            'rule_version', r.rule_version,
             'explanation', r.explanation, 'shared_facts', r.shared_facts)::text END AS shared_text,
         r.restricted_facts::text AS restricted_text
     FROM record r JOIN catalogue_item i ON i.code = r.item_code
@@ -67,7 +70,8 @@ WITH shown AS MATERIALIZED (
     SELECT uscc,
         min(boundary) AS boundary,
         bool_or(visible AND list_colour = 'red') AS red, bool_or(visible AND list_colour = 'black') AS black,
-        bool_or(shared AND list_colour = 'red') AS shared_red, bool_or(shared AND list_colour = 'black') AS shared_black,
+        bool_or(shared AND list_colour = 'red') AS shared_red,
+        bool_or(shared AND list_colour = 'black') AS shared_black,
         json_build_object('records', count(*) FILTER (WHERE visible), {_COUNTS.format(condition="visible")})::text
             AS public_counts,
         json_build_object('records', count(*) FILTER (WHERE shared), {_COUNTS.format(condition="shared")})::text
@@ -76,10 +80,12 @@ WITH shown AS MATERIALIZED (
         string_agg(open_text, ',' ORDER BY decided_on DESC, id)
             FILTER (WHERE visible AND visible_rank <= {RECORDS_SHOWN}) AS public_records,
         string_agg(left(open_text, -1) || ',"visible_to_public":' || visible || ',' || substr(shared_text, 2), ','
-            ORDER BY decided_on DESC, id) FILTER (WHERE 'agency' = ANY($3) AND shared AND shared_rank <= {RECORDS_SHOWN}) AS agency_records,
+            ORDER BY decided_on DESC, id)
+            FILTER (WHERE 'agency' = ANY($3) AND shared AND shared_rank <= {RECORDS_SHOWN}) AS agency_records,
         string_agg(left(open_text, -1) || ',"visible_to_public":' || visible || ',' || left(substr(shared_text, 2), -1)
             || ',"restricted_facts":' || restricted_text || '}}', ','
-            ORDER BY decided_on DESC, id) FILTER (WHERE $3 && '{{regulator,subject}}' AND rank <= {RECORDS_SHOWN}) AS whole_records
+            ORDER BY decided_on DESC, id)
+            FILTER (WHERE $3 && '{{regulator,subject}}' AND rank <= {RECORDS_SHOWN}) AS whole_records
     FROM ranked GROUP BY uscc
 ), base AS MATERIALIZED (
     SELECT e.uscc, e.archived_at, e.registration_status, coalesce(g.boundary, 'infinity') AS fresh_until,
@@ -112,7 +118,8 @@ WITH shown AS MATERIALIZED (
 )
 INSERT INTO profile (uscc, audience, status, etag, fresh_until, rendered_at, body)
 SELECT uscc, audience, status,
-    '"' || lpad(to_hex(hashtextextended(body, 0)), 16, '0') || lpad(to_hex(hashtextextended(body, 1)), 16, '0') || '"',
+    '"' || lpad(to_hex(hashtextextended(body, 0)), 16, '0')
+        || lpad(to_hex(hashtextextended(body, 1)), 16, '0') || '"',
     fresh_until, $2, convert_to(body, 'UTF8')
 FROM rendered
 ON CONFLICT (uscc, audience) DO UPDATE SET status = excluded.status, etag = excluded.etag,
@@ -122,13 +129,13 @@ ON CONFLICT (uscc, audience) DO UPDATE SET status = excluded.status, etag = excl
 _STALE = "UPDATE profile SET fresh_until = '-infinity' WHERE uscc = ANY($1::varchar[])"
 
 
-async def lock(connection: Connection[Any], usccs: Sequence[str]) -> None:
+async def lock(connection: AnyConnection, usccs: Sequence[str]) -> None:
     """Lock the entities' rows, in one order for everybody; every change to an entity or its records starts here."""
     await connection.fetch(_LOCK, usccs)
 
 
 async def render(
-    connection: Connection[Any], usccs: Sequence[str], now: datetime, audiences: Sequence[str] = AUDIENCES
+    connection: AnyConnection, usccs: Sequence[str], now: datetime, audiences: Sequence[str] = AUDIENCES
 ) -> None:
     """Render the profiles of ``usccs`` as of ``now`` (UTC), inside the caller's transaction.
 
@@ -139,6 +146,6 @@ async def render(
     await connection.execute(RENDER, usccs, now, audiences)
 
 
-async def make_stale(connection: Connection[Any], usccs: Sequence[str]) -> None:
-    """Forbid serving the profiles of ``usccs`` until they are rendered again; for bulk changes that render at the end."""
+async def make_stale(connection: AnyConnection, usccs: Sequence[str]) -> None:
+    """Forbid serving the profiles of ``usccs`` until they are rendered again: for bulk changes."""
     await connection.execute(_STALE, usccs)

@@ -18,7 +18,8 @@ from credit_service.entities.lookup import Lookup
 from credit_service.entities.models import EntityWrite
 from credit_service.identity.uscc import Uscc, normalise
 from credit_service.platform.errors import GONE, NOT_FOUND, FieldError, Problem
-from credit_service.platform.http import StoredAnswer, actor_of, change, json_answer, matches
+from credit_service.platform.http import actor_of, change, json_answer, matches
+from credit_service.platform.idempotency import StoredAnswer
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send

@@ -22,7 +22,8 @@ async def get(session: AsyncSession, uscc: str, *, lock: bool = False) -> Entity
 
 async def get_locked(session: AsyncSession, uscc: str) -> Entity:
     statement = select(Entity).where(col(Entity.uscc) == uscc).with_for_update(key_share=True)
-    return (await session.execute(statement)).scalar_one()
+    entity: Entity = (await session.execute(statement)).scalar_one()
+    return entity
 
 
 async def note(session: AsyncSession, entity: Entity) -> bool:

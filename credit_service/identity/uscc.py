@@ -68,7 +68,7 @@ def compose(prefix: str, division: str, body: str) -> str:
 
 
 def is_resident_identity_number(text: str) -> bool:
-    """Whether ``text`` (normalised) has the form of a resident identity number (GB 11643): 18 digits, or the older 15."""
+    """Whether ``text`` (normalised) has the form of a resident identity number (GB 11643): 18 digits, or 15."""
     if text[:1] not in _REGIONS or not (text.isascii() and text[:17].isdigit()):
         return False
     if len(text) == _SHORT_IDENTITY_LENGTH:

@@ -6,7 +6,7 @@ from sqlalchemy import Column, DateTime, String, Text
 
 
 def uscc_column(name: str | None = None, *, primary_key: bool = False, nullable: bool = False) -> Column[str]:
-    """A unified social credit code: 18 characters compared byte by byte, so that the leading key sorts alike everywhere."""
+    """A unified social credit code: 18 characters compared byte by byte, so that it sorts alike everywhere."""
     kind = String(18, collation="C")
     if name:
         return Column(name, kind, primary_key=primary_key, nullable=nullable)

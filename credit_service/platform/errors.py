@@ -1,7 +1,7 @@
 """Problem documents (RFC 9457): the one error type of the house, and its registry.
 
 A domain declares its kinds of problem once, as ``ProblemType`` constants beside its rules, and raises ``Problem``.
-The HTTP layer turns it into ``application/problem+json`` with a Chinese and an English title; nobody else formats errors.
+The HTTP layer turns it into ``application/problem+json`` with a Chinese and an English title.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class FieldError:
 
 
 @dataclass(eq=False)
-class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
+class Problem(Exception):
     """Raised anywhere below the HTTP layer; carries everything a problem document says."""
 
     type: ProblemType
@@ -63,7 +63,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
         return f"{self.type.slug}: {self.detail or self.type.title_en}" + (f" [{where}]" if where else "")
 
     def document(self, *, language: str, instance: str | None = None) -> dict[str, Any]:
-        """The RFC 9457 members; ``language`` is ``zh`` or ``en`` and chooses ``title``, both titles are always present."""
+        """The RFC 9457 members; ``language`` is ``zh`` or ``en`` and chooses ``title``; both titles are there."""
         body: dict[str, Any] = {
             "type": self.type.uri,
             "title": self.type.title_en if language == "en" else self.type.title_zh,

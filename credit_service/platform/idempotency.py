@@ -1,4 +1,4 @@
-"""Idempotency-Key (draft-ietf-httpapi-idempotency-key-header): the first answer is stored with the change and replayed."""
+"""Idempotency-Key (draft-ietf-httpapi-idempotency-key-header): the first answer is stored and replayed."""
 
 from __future__ import annotations
 

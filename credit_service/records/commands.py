@@ -19,8 +19,8 @@ from credit_service.entities import commands as entities
 from credit_service.entities.models import Entity
 from credit_service.entities.rules import is_known_as
 from credit_service.identity.uscc import Uscc
-from credit_service.platform.clock import day_of
 from credit_service.platform.context import Actor
+from credit_service.platform.days import day_of
 from credit_service.platform.errors import FieldError, Problem
 from credit_service.records import rules, store
 from credit_service.records.models import Outcome, Record, RecordReceipt, RecordSubmission, RecordVersion, State

@@ -22,8 +22,9 @@ from credit_service.identity.uscc import Uscc
 from credit_service.platform import paging
 from credit_service.platform.database import Database
 from credit_service.platform.errors import NOT_FOUND, FieldError, Problem
-from credit_service.platform.http import StoredAnswer, actor_of, change, json_answer, matches
-from credit_service.records import commands, store
+from credit_service.platform.http import actor_of, change, json_answer, matches
+from credit_service.platform.idempotency import StoredAnswer
+from credit_service.records import commands, rules, store
 from credit_service.records.models import Outcome, Record, RecordReceipt, RecordSubmission
 from credit_service.records.views import ListIndex, RecordPage, RecordView, view
 
@@ -61,7 +62,7 @@ def _seen_by(audience: Audience, now: datetime) -> ColumnElement[bool] | None:
 
 def _tagged(request: Request, content: Any, audience: Audience) -> Response:
     """JSON with an ETag over its bytes, or 304."""
-    body = orjson.dumps(content)
+    body = orjson.dumps(content, default=str)
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     caching = "no-cache" if audience is Audience.PUBLIC else "private, no-cache"
     headers = {"ETag": etag, "Cache-Control": caching, "Vary": "Authorization"}
@@ -93,8 +94,8 @@ async def read_record(
 
 def _may_see(record: Record, audience: Audience, now: datetime) -> bool:
     if audience is Audience.PUBLIC:
-        return commands.rules.is_visible(record.state, record.publicity_from, record.publicity_until, now)
-    return audience is not Audience.AGENCY or record.state in commands.rules.OPEN_STATES
+        return rules.is_visible(record.state, record.publicity_from, record.publicity_until, now)
+    return audience is not Audience.AGENCY or record.state in rules.OPEN_STATES
 
 
 @router.get("/v1/entities/{uscc}/records", response_model=RecordPage)

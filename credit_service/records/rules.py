@@ -13,7 +13,7 @@ from typing import Any
 from credit_service.audit.events import canonical_json
 from credit_service.catalogue.models import Catalogue, Item
 from credit_service.catalogue.rules import classify, publicity_window, rule_for
-from credit_service.platform.clock import day_of, start_of
+from credit_service.platform.days import day_of, start_of
 from credit_service.platform.errors import FieldError, ProblemType
 from credit_service.records.models import State
 

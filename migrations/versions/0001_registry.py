@@ -237,4 +237,6 @@ def downgrade() -> None:
         " profile, entity_name, entity, client, agency_grant, agency;"
     )
     # Privileges on what other registries of the cluster own stay, and so does the role.
-    execute_script("REVOKE USAGE ON SCHEMA public FROM credit_service; REVOKE SELECT ON alembic_version FROM credit_service;")
+    execute_script(
+        "REVOKE USAGE ON SCHEMA public FROM credit_service; REVOKE SELECT ON alembic_version FROM credit_service;"
+    )

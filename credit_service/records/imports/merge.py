@@ -21,9 +21,9 @@ from credit_service.catalogue.models import Catalogue
 from credit_service.entities import profile
 from credit_service.entities.commands import noted_digest
 from credit_service.identity.uscc import check_digit_flags
-from credit_service.platform.clock import rfc3339
 from credit_service.platform.context import Actor
 from credit_service.platform.database import driver_connection
+from credit_service.platform.days import rfc3339
 from credit_service.records import commands, rules
 from credit_service.records.imports.validation import STAGED_COLUMNS, Judged
 from credit_service.records.models import Outcome
@@ -31,6 +31,8 @@ from credit_service.records.rules import Draft
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
+
+    from credit_service.platform.database import AnyConnection
 
 STAGING = """
 CREATE TEMPORARY TABLE IF NOT EXISTS import_staging (
@@ -54,7 +56,8 @@ WITH given AS (
     SELECT * FROM unnest($1::varchar[], $2::text[], $3::text[], $4::uuid[], $5::uuid[], $6::bytea[])
         AS t (uscc, name, flags, name_id, event_id, event)
 ), noted AS (
-    INSERT INTO entity (uscc, name, category, division, registration_status, quality_flags, source, created_at, updated_at)
+    INSERT INTO entity (uscc, name, category, division, registration_status, quality_flags, source, created_at,
+        updated_at)
     SELECT uscc, name, left(uscc, 2), substr(uscc, 3, 6), 'unknown',
         CASE WHEN flags = '' THEN '{}'::text[] ELSE string_to_array(flags, ',') END, 'record', $7, $7
     FROM given ORDER BY uscc
@@ -71,7 +74,8 @@ SELECT uscc FROM entity WHERE uscc IN (SELECT uscc FROM import_staging) ORDER BY
 """
 
 CONTENT = """s.content_head || s.public_facts || ',"restricted_facts":' || s.restricted_facts || ',"shared_facts":'
-    || s.shared_facts || ',"uscc":"' || s.uscc || '","valid_until":' || coalesce('"' || s.valid_until || '"', 'null') || '}}'"""
+    || s.shared_facts || ',"uscc":"' || s.uscc || '","valid_until":'
+    || coalesce('"' || s.valid_until || '"', 'null') || '}}'"""
 """The canonical content (``rules.content_of``) from its staged parts; the tests compare the two byte by byte."""
 
 EVENT = """$4 || encode(s.commitment, 'hex') || $5 || s.event_id || $6 || s.record_id || $7 || s.uscc || $8"""
@@ -189,7 +193,7 @@ class Merger:
         outcomes: Counter[str] = Counter()
         receipts = [self._refusal(number, errors) for number, errors in judged.refused]
         if judged.staged_count:
-            # Nothing is acknowledged before the import's last transaction, which waits for the disk and takes these along.
+            # Nothing is acknowledged before the import's last transaction, which takes these to the disk with it.
             await connection.execute("SET LOCAL synchronous_commit = off")
             await connection.execute(STAGING)
             await connection.execute("TRUNCATE import_staging")  # an earlier block of the same transaction
@@ -297,7 +301,7 @@ class Merger:
         )
 
 
-async def render_touched(connection: Connection[Any], usccs: list[str], now: datetime) -> None:
+async def render_touched(connection: AnyConnection, usccs: list[str], now: datetime) -> None:
     """Render for the public the profiles that an import made stale, in a transaction of its own.
 
     The other audiences' rows stay stale and are rendered by their first reader (decision 0004).

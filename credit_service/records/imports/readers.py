@@ -20,7 +20,7 @@ IMPORT_UNREADABLE = ProblemType("import-unreadable", 422, "文件无法读取", 
 BLOCK_BYTES = 2 << 20
 LARGEST_RECORD_BYTES = 4 << 20
 LARGEST_SHEET_BYTES = 400 << 20
-"""Uncompressed size of a spreadsheet's parts: a workbook is held in memory while it is read. Larger files come as CSV."""
+"""Uncompressed size of a spreadsheet's parts: a workbook is held in memory while read. Larger files come as CSV."""
 MOST_COLUMNS = 200
 LARGEST_CELL = 100_000
 
@@ -85,7 +85,7 @@ def csv_rows(text: str) -> list[list[str]]:
     line = text[: text.find("\n")] if "\n" in text else text
     delimiter = "\t" if line.count("\t") > line.count(",") else ","
     try:
-        return [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)]
+        return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
     except csv.Error as error:
         raise unreadable(str(error)) from error
 

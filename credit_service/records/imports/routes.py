@@ -109,7 +109,7 @@ async def import_file(
     atomicity: Annotated[Literal["row", "file"], Query(description="逐行或整批 Per row or per file")] = "row",
     file_name: Annotated[str, Query(max_length=200, description="文件名 File name")] = "",
 ) -> Response:
-    """批量报送 Import a file. Re-sent with the same key, a cut-off import goes on where it was and a finished one answers again."""
+    """批量报送 Import a file. With the same key a cut-off import goes on and a finished one answers again."""
     key = idempotency.checked_key(idempotency_key)
     if key is None:
         raise Problem(MALFORMED_REQUEST, errors=[FieldError("header:Idempotency-Key", "required")])
@@ -182,7 +182,7 @@ async def _all_receipts(request: Request, import_id: UUID, outcome: str | None) 
     while True:
         async with request.app.state.database.transaction() as session:
             rows = await store.receipts(session, import_id, outcome=outcome, after=after, limit=RECEIPTS_A_READ)
-        yield b"".join(orjson.dumps(_receipt(row)) + b"\n" for row in rows[:RECEIPTS_A_READ])
+        yield b"".join(orjson.dumps(_receipt(row), default=str) + b"\n" for row in rows[:RECEIPTS_A_READ])
         if len(rows) <= RECEIPTS_A_READ:
             return
         after = rows[RECEIPTS_A_READ - 1].row_number

@@ -26,8 +26,8 @@ from credit_service.catalogue.rules import item_in_force
 from credit_service.entities.rules import comparable_name
 from credit_service.identity import batch
 from credit_service.identity.uscc import is_resident_identity_number, normalise
-from credit_service.platform.clock import day_of
 from credit_service.platform.context import Actor
+from credit_service.platform.days import day_of
 from credit_service.platform.errors import FieldError, Problem
 from credit_service.records import rules
 from credit_service.records.imports.readers import Format, csv_rows, decode, ndjson_objects, sheet_rows
@@ -127,7 +127,7 @@ def judge_sheet(path: str, count: int, position: Position, context: Context) -> 
         return BlockResult(problem=(problem.type.slug, problem.detail, list(problem.errors)))
 
 
-def _header(rows: list[list[str]], position: Position) -> tuple[Plan, list[list[str]]]:
+def _header(rows: list[list[str]], position: Position) -> tuple[Plan, Sequence[Sequence[str] | None]]:
     """The plan, from the first row that fills more than two cells (titles above the header are passed over)."""
     if position.plan is not None:
         return position.plan, rows
@@ -137,7 +137,7 @@ def _header(rows: list[list[str]], position: Position) -> tuple[Plan, list[list[
     return recognise(position.template, rows[0] if rows else []), []
 
 
-def _objects(text: str, position: Position) -> tuple[Plan, list[list[str] | None]]:
+def _objects(text: str, position: Position) -> tuple[Plan, Sequence[Sequence[str] | None]]:
     objects = ndjson_objects(text)
     keys = list(dict.fromkeys(key for entry in objects if entry is not None for key in entry))
     if position.plan is None:
@@ -307,15 +307,17 @@ class _Judge:
 
     def _authority(self, row: dict[str, str], errors: list[FieldError]) -> str:
         text = row.get("core:authority_uscc", "")
-        if not text and "core:authority_uscc" not in self.plan.labels:
+        if "core:authority_uscc" not in self.plan.labels and self._is_own(row.get("core:authority_name", "")):
             # Files older than 2019 have no such column: an agency then reports its own decisions only.
-            if comparable_name(row.get("core:authority_name", "")) == comparable_name(self.context.source_name):
-                text = self.context.source_uscc
+            text = self.context.source_uscc
         known = self.authorities.get(text)
         if known is None:
             known = self.authorities[text] = self._check_authority(text)
         errors += known[1]
         return known[0]
+
+    def _is_own(self, name: str) -> bool:
+        return comparable_name(name) == comparable_name(self.context.source_name)
 
     def _check_authority(self, text: str) -> tuple[str, list[FieldError]]:
         label = self._label("core:authority_uscc")

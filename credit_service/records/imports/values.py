@@ -21,7 +21,7 @@ _CENT = Decimal("0.01")
 _SEPARATORS = re.compile(r"[、,，;；|\n\r]+")
 
 
-class ValueRefused(Exception):  # noqa: N818 - the message is the name of a rule
+class ValueRefused(Exception):
     """A value breaks the rule named by the message."""
 
 
