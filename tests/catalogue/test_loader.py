@@ -110,7 +110,7 @@ rules:
     status: verified
     body: {clock_start: publication, classes: {any: {published: true, minimum: P3M, maximum: P1Y}}}
 measures:
-  - {code: ban, name_zh: 禁, name_en: Ban, kind: A, legal_basis: [{document: some-law, status: verified}], status: memory}
+  - {code: ban, name_zh: 禁, name_en: B, kind: A, legal_basis: [{document: some-law, status: verified}], status: memory}
 items:
   - code: thing
     name_zh: 事项
