@@ -9,7 +9,7 @@ from datetime import datetime
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
-from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from credit_service.accounts import store
 from credit_service.accounts.models import Agency, AgencyRead, AgencyWrite, Client, ClientCreate, ClientSecret

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, unquote_plus
 
 import orjson
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
-from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from credit_service.accounts import commands, tokens
 from credit_service.accounts.dependencies import requires

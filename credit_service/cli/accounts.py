@@ -13,7 +13,7 @@ from credit_service.cli.database import DataDir, addresses, fail
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sqlmodel.ext.asyncio.session import AsyncSession
+    from sqlalchemy.ext.asyncio import AsyncSession
 
     from credit_service.platform.context import Actor
 

@@ -13,8 +13,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
-from sqlmodel.ext.asyncio.session import AsyncSession
 from uuid_utils.compat import uuid7
 
 from credit_service.accounts import commands as accounts
@@ -36,7 +36,8 @@ from credit_service.platform.database import Database, driver_connection
 from credit_service.platform.days import day_of, start_of
 from credit_service.records import commands as records
 from credit_service.records.imports.merge import Merger
-from credit_service.records.imports.validation import Judged, staged_line
+from credit_service.records.imports.staging import staged_line
+from credit_service.records.imports.validation import Judged
 from credit_service.records.models import Record, State
 from credit_service.records.rules import Draft, assess
 

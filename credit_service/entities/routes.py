@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic import Field as ApiField
-from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from credit_service.accounts.dependencies import Requires, requires
 from credit_service.accounts.purpose import HEADER, require_purpose

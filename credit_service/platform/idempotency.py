@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import JSON, Column, LargeBinary, SmallInteger, delete, select
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import Field, SQLModel, col
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from credit_service.platform.columns import code_column, instant_column
 from credit_service.platform.errors import FieldError, Problem, ProblemType

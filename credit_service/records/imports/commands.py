@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
-import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor, ProcessPoolExecutor
@@ -20,8 +19,8 @@ import asyncpg
 import structlog
 from sqlalchemy import update
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
-from sqlmodel.ext.asyncio.session import AsyncSession
 from uuid_utils.compat import uuid7
 
 from credit_service.accounts import commands as accounts
@@ -35,24 +34,22 @@ from credit_service.platform.database import Database
 from credit_service.platform.errors import (
     CONFLICT,
     INVALID_REQUEST,
-    PAYLOAD_TOO_LARGE,
     FieldError,
     Problem,
-    ProblemType,
 )
 from credit_service.platform.idempotency import IDEMPOTENCY_KEY_REUSED
 from credit_service.records import store
 from credit_service.records.imports import readers
+from credit_service.records.imports.blocks import BlockResult, Position
 from credit_service.records.imports.merge import Merger, render_touched
-from credit_service.records.imports.readers import Format
+from credit_service.records.imports.stream import judged_blocks, limited
 from credit_service.records.imports.templates import AUTOMATIC, Plan, template_of
-from credit_service.records.imports.validation import BlockResult, Context, Position, judge_block, judge_sheet
+from credit_service.records.imports.validation import Context
 from credit_service.records.models import Import, ImportReceipt, Outcome
 from credit_service.records.rules import AGENCY_NOT_GRANTED
 
 logger = structlog.get_logger(__name__)
 
-ROWS_A_SHEET_BLOCK = 2500
 ENTITIES_A_RENDER = 400
 RENDERERS = 2
 MOST_KEPT_REFUSALS = 20_000
@@ -147,12 +144,12 @@ class Importer:
         context: Context,
         known: Import | None,
     ) -> Import:
-        limited = _limited(stream, most_bytes)
-        head = await anext(limited, b"")
+        upload = limited(stream, most_bytes)
+        head = await anext(upload, b"")
         if not head:
             raise Problem(INVALID_REQUEST, detail="the file is empty", errors=[FieldError("", "not empty")])
         form = readers.sniff(head, self._request.content_type, self._request.file_name)
-        async with _results(self._executor, form, head, limited, self._start(known), context) as results:
+        async with judged_blocks(self._executor, form, head, upload, self._start(known), context) as results:
             if self._request.atomicity == "file":
                 done = await self._merge_whole(results, agency, known)
             else:
@@ -303,100 +300,6 @@ class Importer:
 def _plan_of(result: BlockResult) -> Plan:
     assert result.plan is not None
     return result.plan
-
-
-# Reading -----------------------------------------------------------------------------------------------------------
-
-
-async def _limited(stream: AsyncIterator[bytes], most_bytes: int) -> AsyncIterator[bytes]:
-    size = 0
-    async for chunk in stream:
-        size += len(chunk)
-        if size > most_bytes:
-            raise Problem(PAYLOAD_TOO_LARGE, detail=f"at most {most_bytes} bytes")
-        if chunk:
-            yield chunk
-
-
-async def _blocks(form: Format, head: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The file in blocks of about a mebibyte that end at record boundaries."""
-    parts, size = [head], len(head)
-    async for chunk in rest:
-        parts.append(chunk)
-        size += len(chunk)
-        if size < readers.BLOCK_BYTES:
-            continue
-        buffer = b"".join(parts)
-        end = readers.cut(buffer, form)
-        if end:
-            yield buffer[:end]
-        parts, size = [buffer[end:]], len(buffer) - end
-    if size:
-        yield b"".join(parts)
-
-
-@asynccontextmanager
-async def _results(
-    executor: Executor, form: Format, head: bytes, rest: AsyncIterator[bytes], start: Position, context: Context
-) -> AsyncIterator[AsyncIterator[BlockResult]]:
-    """Judged blocks in order, each one judged while its predecessor is merged."""
-    if form is not Format.XLSX:
-        yield _judged_text(executor, form, _blocks(form, head, rest), start, context)
-        return
-    # A workbook needs random access: it lies in a file without lasting name that is gone with this block.
-    with tempfile.NamedTemporaryFile(prefix="import-", suffix=".xlsx") as file:
-        file.write(head)
-        async for chunk in rest:
-            file.write(chunk)
-        file.flush()
-        yield _judged_sheet(executor, file.name, start, context)
-
-
-async def _judged_text(
-    executor: Executor, form: Format, blocks: AsyncIterator[bytes], position: Position, context: Context
-) -> AsyncIterator[BlockResult]:
-    loop = asyncio.get_running_loop()
-    block = await anext(blocks)
-    working: asyncio.Future[BlockResult] | None = loop.run_in_executor(
-        executor, judge_block, form, block, position, context
-    )
-    while working is not None:
-        following = await anext(blocks, None)
-        result = _checked(await working)
-        position = _after(position, result)
-        working = None
-        if following is not None:
-            working = loop.run_in_executor(executor, judge_block, form, following, position, context)
-        yield result
-
-
-async def _judged_sheet(
-    executor: Executor, path: str, position: Position, context: Context
-) -> AsyncIterator[BlockResult]:
-    loop = asyncio.get_running_loop()
-    working: asyncio.Future[BlockResult] | None = loop.run_in_executor(
-        executor, judge_sheet, path, ROWS_A_SHEET_BLOCK, position, context
-    )
-    while working is not None:
-        result = _checked(await working)
-        position = _after(position, result)
-        working = None
-        if not result.end_of_file:
-            working = loop.run_in_executor(executor, judge_sheet, path, ROWS_A_SHEET_BLOCK, position, context)
-        yield result
-
-
-def _after(position: Position, result: BlockResult) -> Position:
-    return Position(
-        position.template, result.plan, result.encoding, position.first_row + result.judged.rows, position.done
-    )
-
-
-def _checked(result: BlockResult) -> BlockResult:
-    if result.problem is not None:
-        slug, detail, errors = result.problem
-        raise Problem(ProblemType.registry[slug], detail=detail, errors=errors)
-    return result
 
 
 async def mark_interrupted(session: AsyncSession, now: datetime, before: datetime) -> None:

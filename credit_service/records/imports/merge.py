@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import orjson
-from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
 from credit_service.audit.events import SCHEMA, canonical_event, canonical_json
@@ -25,7 +25,8 @@ from credit_service.platform.context import Actor
 from credit_service.platform.database import driver_connection
 from credit_service.platform.days import rfc3339
 from credit_service.records import commands, rules
-from credit_service.records.imports.validation import STAGED_COLUMNS, Judged
+from credit_service.records.imports.staging import STAGED_COLUMNS
+from credit_service.records.imports.validation import Judged
 from credit_service.records.models import Outcome
 from credit_service.records.rules import Draft
 

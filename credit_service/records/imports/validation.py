@@ -7,21 +7,16 @@ refused row but its number, its fields' names and the rules it broke leaves this
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cache
-from itertools import islice
 from typing import Any
 
-import orjson
-from uuid_utils.compat import uuid7
-
 from credit_service.accounts.rules import may_submit
-from credit_service.audit.events import canonical_json, commitment
 from credit_service.catalogue.facts import checker_of
 from credit_service.catalogue.loader import load
-from credit_service.catalogue.models import Catalogue, Item
+from credit_service.catalogue.models import Catalogue, Item, SeverityRule
 from credit_service.catalogue.rules import item_in_force
 from credit_service.entities.rules import comparable_name
 from credit_service.identity import batch
@@ -30,15 +25,13 @@ from credit_service.platform.context import Actor
 from credit_service.platform.days import day_of
 from credit_service.platform.errors import FieldError, Problem
 from credit_service.records import rules
-from credit_service.records.imports.readers import Format, csv_rows, decode, ndjson_objects, sheet_rows
-from credit_service.records.imports.templates import Plan, recognise, template_of
+from credit_service.records.imports.staging import assessment_text, staged_line
+from credit_service.records.imports.templates import Plan, template_of
 from credit_service.records.imports.values import EMPTY, ValueRefused, parse_date, parse_list, parse_ten_thousand_yuan
 from credit_service.records.rules import Assessment, Draft
 
 NATURAL_PERSON = "natural-person"
 MOST_RECEIPT_ERRORS = 20
-_FACTS = b',"public_facts":'
-"""Where the canonical content goes on with the facts; no field before it can hold these bytes unescaped."""
 _PLACEHOLDER = "0" * 17 + "X"
 _SUBJECT_TYPES = {"法人及非法人组织": "legal_entity", "个体工商户": "individual_business", "": None}
 _LONGEST = {"entity_name": 200, "document_number": 128, "authority_name": 200, "legal_basis": 4000}
@@ -69,91 +62,6 @@ class Judged:
     natural_persons: int = 0
 
 
-@dataclass
-class BlockResult:
-    """A judged block with what it taught about the file, or the problem that ends the import.
-
-    A problem crosses the process border as data: its kind's slug, detail and errors.
-    """
-
-    plan: Plan | None = None
-    encoding: str | None = None
-    judged: Judged = field(default_factory=Judged)
-    problem: tuple[str, str, list[FieldError]] | None = None
-    end_of_file: bool = False
-
-
-@dataclass(frozen=True)
-class Position:
-    """Where in the file a block begins, and what is known of the file so far."""
-
-    template: str
-    plan: Plan | None
-    encoding: str | None
-    first_row: int
-    done: int
-    """Data rows merged by an earlier attempt: they are counted and passed over."""
-
-
-def judge_block(form: Format, block: bytes, position: Position, context: Context) -> BlockResult:
-    """Judge a block of a text file that begins and ends at record boundaries."""
-    try:
-        text, encoding = decode(block, position.encoding)
-        if form is Format.NDJSON:
-            plan, rows = _objects(text, position)
-        else:
-            plan, rows = _header(csv_rows(text), position)
-        return BlockResult(plan, encoding, _judge_rest(plan, rows, position, context))
-    except Problem as problem:
-        return BlockResult(problem=(problem.type.slug, problem.detail, list(problem.errors)))
-
-
-_sheets: dict[str, Iterator[list[str]]] = {}
-
-
-def judge_sheet(path: str, count: int, position: Position, context: Context) -> BlockResult:
-    """Judge the next ``count`` rows of a workbook; this process keeps it open between calls."""
-    try:
-        if position.plan is None:
-            _sheets[path] = sheet_rows(path)
-        rows = list(islice(_sheets[path], count))
-        end = len(rows) < count
-        if end:
-            del _sheets[path]
-        plan, rest = _header(rows, position)
-        return BlockResult(plan, None, _judge_rest(plan, rest, position, context), end_of_file=end)
-    except Problem as problem:
-        _sheets.pop(path, None)
-        return BlockResult(problem=(problem.type.slug, problem.detail, list(problem.errors)))
-
-
-def _header(rows: list[list[str]], position: Position) -> tuple[Plan, Sequence[Sequence[str] | None]]:
-    """The plan, from the first row that fills more than two cells (titles above the header are passed over)."""
-    if position.plan is not None:
-        return position.plan, rows
-    for index, row in enumerate(rows[:10]):
-        if sum(bool(cell.strip()) for cell in row) > 2:
-            return recognise(position.template, row), rows[index + 1 :]
-    return recognise(position.template, rows[0] if rows else []), []
-
-
-def _objects(text: str, position: Position) -> tuple[Plan, Sequence[Sequence[str] | None]]:
-    objects = ndjson_objects(text)
-    keys = list(dict.fromkeys(key for entry in objects if entry is not None for key in entry))
-    if position.plan is None:
-        plan = recognise(position.template, keys)
-    else:
-        plan = recognise(position.plan.template, keys, columns_required=False)
-    return plan, [[entry.get(key, "") for key in keys] if entry is not None else None for entry in objects]
-
-
-def _judge_rest(plan: Plan, rows: Sequence[Sequence[str] | None], position: Position, context: Context) -> Judged:
-    skipped = min(len(rows), max(0, position.done - position.first_row + 1))
-    judged = judge(plan, rows[skipped:], position.first_row + skipped, context)
-    judged.rows += skipped
-    return judged
-
-
 @cache
 def _catalogue() -> Catalogue:
     return load()
@@ -175,6 +83,7 @@ class _Judge:
         self.today = day_of(context.now)
         self.items: dict[date, Item | Problem] = {}
         self.assessments: dict[tuple[Any, ...], tuple[Assessment, str]] = {}
+        self.deciding: dict[Item, tuple[str, ...]] = {}
         self.authorities: dict[str, tuple[str, list[FieldError]]] = {}
         self.seen: dict[tuple[str, str, str, str], int] = {}
         self.out: list[str] = []
@@ -370,25 +279,30 @@ class _Judge:
         unique = list({(e["pointer"], e["rule"]): e for e in told}.values())
         self.judged.refused.append((number, unique[:MOST_RECEIPT_ERRORS]))
 
+    def _deciding_facts(self, item: Item) -> tuple[str, ...]:
+        """Every fact that any version of the item's severity rule looks at: an assessment is remembered by these."""
+        names = self.deciding.get(item)
+        if names is None:
+            versions = self.catalogue.rules.get(("severity", item.severity_rule or ""), ())
+            found = {name for rule in versions if isinstance(rule, SeverityRule) for name in rule.fact_names}
+            names = self.deciding[item] = tuple(sorted(found))
+        return names
+
     def _assessment(self, draft: Draft) -> tuple[Assessment, str]:
-        facts = draft.public_facts
-        key = (
-            draft.decided_on,
-            draft.valid_until,
-            facts.get("procedure"),
-            tuple(facts.get("penalty_categories", ())),
-        )
+        facts = {**draft.restricted_facts, **draft.shared_facts, **draft.public_facts}
+        deciding = tuple(_frozen(facts.get(name)) for name in self._deciding_facts(draft.item))
+        key = (draft.decided_on, draft.valid_until, deciding)
         known = self.assessments.get(key)
         if known is None:
             assessment = rules.assess(
                 self.catalogue,
                 draft.item,
-                {**draft.restricted_facts, **draft.shared_facts, **facts},
+                facts,
                 decided_on=draft.decided_on,
                 valid_until=draft.valid_until,
                 first_published_at=self.context.now,
             )
-            known = self.assessments[key] = (assessment, _assessment_text(assessment))
+            known = self.assessments[key] = (assessment, assessment_text(assessment))
         return known
 
     def _stage(self, number: int, draft: Draft, index: int) -> None:
@@ -400,97 +314,8 @@ class _Judge:
         self.out.append(staged_line(number, wave, draft, assessment, salt, assessed))
 
 
-def staged_line(
-    number: int, wave: int, draft: Draft, assessment: Assessment, salt: bytes, assessed: str | None = None
-) -> str:
-    """A draft as a line of COPY text for the staging table; ``assessed`` saves writing the same assessment again."""
-    content = rules.content_of(draft)
-    after = commitment(salt, content)
-    fields = (
-        str(number),
-        str(wave),
-        draft.uscc,
-        str(uuid7()),
-        draft.entity_name,
-        draft.document_number,
-        draft.authority_uscc,
-        draft.authority_name,
-        draft.decided_on.isoformat(),
-        draft.valid_until.isoformat() if draft.valid_until else None,
-        draft.legal_basis,
-        canonical_json(draft.public_facts).decode(),
-        canonical_json(draft.shared_facts).decode(),
-        canonical_json(draft.restricted_facts).decode(),
-        content[: content.index(_FACTS) + len(_FACTS)].decode(),
-        str(uuid7()),
-    )
-    binary = f"\\\\x{rules.content_digest(content).hex()}\t\\\\x{salt.hex()}\t\\\\x{after.hex()}"
-    return "\t".join(map(_escape, fields)) + f"\t{binary}\t{assessed or _assessment_text(assessment)}\n"
-
-
-STAGED_COLUMNS = (
-    "row_number",
-    "wave",
-    "uscc",
-    "record_id",
-    "entity_name",
-    "document_number",
-    "authority_uscc",
-    "authority_name",
-    "decided_on",
-    "valid_until",
-    "legal_basis",
-    "public_facts",
-    "shared_facts",
-    "restricted_facts",
-    "content_head",
-    "event_id",
-    "content_digest",
-    "salt",
-    "commitment",
-    "severity",
-    "explanation",
-    "rule_version",
-    "state",
-    "publicity_from",
-    "publicity_until",
-    "publicity_earliest_stop",
-    "publicity_latest_stop",
-    "repair_eligible_from",
-)
-
-_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
-
-
-def _escape(value: str | None) -> str:
-    """A value in PostgreSQL's COPY text format."""
-    if value is None:
-        return "\\N"
-    if "\\" in value or "\n" in value or "\t" in value or "\r" in value:
-        return value.translate(_ESCAPES)
-    return value
-
-
-def _assessment_text(assessment: Assessment) -> str:
-    def text(value: Any) -> str | None:
-        return value.isoformat() if value is not None else None
-
-    return "\t".join(
-        map(
-            _escape,
-            (
-                assessment.severity,
-                orjson.dumps(assessment.explanation).decode(),
-                assessment.rule_version,
-                assessment.state.value,
-                text(assessment.publicity_from),
-                text(assessment.publicity_until),
-                text(assessment.publicity_earliest_stop),
-                text(assessment.publicity_latest_stop),
-                text(assessment.repair_eligible_from),
-            ),
-        )
-    )
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _typed(kind: str, text: str) -> Any:

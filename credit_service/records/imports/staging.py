@@ -1,0 +1,108 @@
+"""A draft as a line of PostgreSQL's COPY text format, in the columns of the staging table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from uuid_utils.compat import uuid7
+
+from credit_service.audit.events import canonical_json, commitment
+from credit_service.records import rules
+from credit_service.records.rules import Assessment, Draft
+
+_FACTS = b',"public_facts":'
+"""Where the canonical content goes on with the facts; no field before it can hold these bytes unescaped."""
+
+STAGED_COLUMNS = (
+    "row_number",
+    "wave",
+    "uscc",
+    "record_id",
+    "entity_name",
+    "document_number",
+    "authority_uscc",
+    "authority_name",
+    "decided_on",
+    "valid_until",
+    "legal_basis",
+    "public_facts",
+    "shared_facts",
+    "restricted_facts",
+    "content_head",
+    "event_id",
+    "content_digest",
+    "salt",
+    "commitment",
+    "severity",
+    "explanation",
+    "rule_version",
+    "state",
+    "publicity_from",
+    "publicity_until",
+    "publicity_earliest_stop",
+    "publicity_latest_stop",
+    "repair_eligible_from",
+)
+
+
+def staged_line(
+    number: int, wave: int, draft: Draft, assessment: Assessment, salt: bytes, assessed: str | None = None
+) -> str:
+    """A draft as a line of COPY text for the staging table; ``assessed`` saves writing the same assessment again."""
+    content = rules.content_of(draft)
+    after = commitment(salt, content)
+    fields = (
+        str(number),
+        str(wave),
+        draft.uscc,
+        str(uuid7()),
+        draft.entity_name,
+        draft.document_number,
+        draft.authority_uscc,
+        draft.authority_name,
+        draft.decided_on.isoformat(),
+        draft.valid_until.isoformat() if draft.valid_until else None,
+        draft.legal_basis,
+        canonical_json(draft.public_facts).decode(),
+        canonical_json(draft.shared_facts).decode(),
+        canonical_json(draft.restricted_facts).decode(),
+        content[: content.index(_FACTS) + len(_FACTS)].decode(),
+        str(uuid7()),
+    )
+    binary = f"\\\\x{rules.content_digest(content).hex()}\t\\\\x{salt.hex()}\t\\\\x{after.hex()}"
+    return "\t".join(map(_escape, fields)) + f"\t{binary}\t{assessed or assessment_text(assessment)}\n"
+
+
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+def _escape(value: str | None) -> str:
+    """A value in PostgreSQL's COPY text format."""
+    if value is None:
+        return "\\N"
+    if "\\" in value or "\n" in value or "\t" in value or "\r" in value:
+        return value.translate(_ESCAPES)
+    return value
+
+
+def assessment_text(assessment: Assessment) -> str:
+    def text(value: Any) -> str | None:
+        return value.isoformat() if value is not None else None
+
+    return "\t".join(
+        map(
+            _escape,
+            (
+                assessment.severity,
+                orjson.dumps(assessment.explanation).decode(),
+                assessment.rule_version,
+                assessment.state.value,
+                text(assessment.publicity_from),
+                text(assessment.publicity_until),
+                text(assessment.publicity_earliest_stop),
+                text(assessment.publicity_latest_stop),
+                text(assessment.repair_eligible_from),
+            ),
+        )
+    )

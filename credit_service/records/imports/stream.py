@@ -1,0 +1,108 @@
+"""From an upload to judged blocks: read while it arrives, judge one block while its predecessor is merged."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
+from concurrent.futures import Executor
+from contextlib import asynccontextmanager
+
+from credit_service.platform.errors import PAYLOAD_TOO_LARGE, Problem, ProblemType
+from credit_service.records.imports import readers
+from credit_service.records.imports.blocks import BlockResult, Position, judge_block, judge_sheet
+from credit_service.records.imports.readers import Format
+from credit_service.records.imports.validation import Context
+
+ROWS_A_SHEET_BLOCK = 2500
+
+
+async def limited(stream: AsyncIterator[bytes], most_bytes: int) -> AsyncIterator[bytes]:
+    size = 0
+    async for chunk in stream:
+        size += len(chunk)
+        if size > most_bytes:
+            raise Problem(PAYLOAD_TOO_LARGE, detail=f"at most {most_bytes} bytes")
+        if chunk:
+            yield chunk
+
+
+async def _blocks(form: Format, head: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The file in blocks of about a mebibyte that end at record boundaries."""
+    parts, size = [head], len(head)
+    async for chunk in rest:
+        parts.append(chunk)
+        size += len(chunk)
+        if size < readers.BLOCK_BYTES:
+            continue
+        buffer = b"".join(parts)
+        end = readers.cut(buffer, form)
+        if end:
+            yield buffer[:end]
+        parts, size = [buffer[end:]], len(buffer) - end
+    if size:
+        yield b"".join(parts)
+
+
+@asynccontextmanager
+async def judged_blocks(
+    executor: Executor, form: Format, head: bytes, rest: AsyncIterator[bytes], start: Position, context: Context
+) -> AsyncIterator[AsyncIterator[BlockResult]]:
+    """Judged blocks in order, each one judged while its predecessor is merged."""
+    if form is not Format.XLSX:
+        yield _judged_text(executor, form, _blocks(form, head, rest), start, context)
+        return
+    # A workbook needs random access: it lies in a file without lasting name that is gone with this block.
+    with tempfile.NamedTemporaryFile(prefix="import-", suffix=".xlsx") as file:
+        file.write(head)
+        async for chunk in rest:
+            file.write(chunk)
+        file.flush()
+        yield _judged_sheet(executor, file.name, start, context)
+
+
+async def _judged_text(
+    executor: Executor, form: Format, blocks: AsyncIterator[bytes], position: Position, context: Context
+) -> AsyncIterator[BlockResult]:
+    loop = asyncio.get_running_loop()
+    block = await anext(blocks)
+    working: asyncio.Future[BlockResult] | None = loop.run_in_executor(
+        executor, judge_block, form, block, position, context
+    )
+    while working is not None:
+        following = await anext(blocks, None)
+        result = _checked(await working)
+        position = _after(position, result)
+        working = None
+        if following is not None:
+            working = loop.run_in_executor(executor, judge_block, form, following, position, context)
+        yield result
+
+
+async def _judged_sheet(
+    executor: Executor, path: str, position: Position, context: Context
+) -> AsyncIterator[BlockResult]:
+    loop = asyncio.get_running_loop()
+    working: asyncio.Future[BlockResult] | None = loop.run_in_executor(
+        executor, judge_sheet, path, ROWS_A_SHEET_BLOCK, position, context
+    )
+    while working is not None:
+        result = _checked(await working)
+        position = _after(position, result)
+        working = None
+        if not result.end_of_file:
+            working = loop.run_in_executor(executor, judge_sheet, path, ROWS_A_SHEET_BLOCK, position, context)
+        yield result
+
+
+def _after(position: Position, result: BlockResult) -> Position:
+    return Position(
+        position.template, result.plan, result.encoding, position.first_row + result.judged.rows, position.done
+    )
+
+
+def _checked(result: BlockResult) -> BlockResult:
+    if result.problem is not None:
+        slug, detail, errors = result.problem
+        raise Problem(ProblemType.registry[slug], detail=detail, errors=errors)
+    return result
