@@ -284,6 +284,7 @@ class EmbeddedServer:
         """A server whose parent was killed still runs; the lock is ours, so it has no user left."""
         pid = runtime.postmaster_pid(self.cluster)
         if pid is None:
+            runtime.forget_unreaped(self.cluster, self.socket_dir, STOP_SECONDS)
             return
         os.kill(pid, signal.SIGINT)
         deadline = time.monotonic() + STOP_SECONDS

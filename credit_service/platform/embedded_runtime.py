@@ -6,12 +6,15 @@ import os
 import pwd
 import shutil
 import subprocess
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 SYSTEM_USER = "credit-service"
 LAST_RESORT_USER = "nobody"
@@ -136,6 +139,33 @@ def _copy(target: Path, installation: Path, libraries: Path) -> Path:
             path.chmod(0o755 if path.is_dir() or path.parent == binaries else 0o644)
     (target / COMPLETE).touch()
     return binaries
+
+
+def forget_unreaped(cluster: Path, socket_dir: Path, seconds: float) -> None:
+    """Remove the lock files of a killed server that nobody has reaped.
+
+    A container without an init keeps such a process as a zombie, and PostgreSQL takes its number for a living server.
+    They go only once no process works in the cluster any more: its backends may outlive it for a moment.
+    """
+    file = cluster / "postmaster.pid"
+    try:
+        process = psutil.Process(int(file.read_text().splitlines()[0]))
+        if process.status() != psutil.STATUS_ZOMBIE:
+            return
+    except (OSError, ValueError, IndexError, psutil.NoSuchProcess):
+        return
+    deadline = time.monotonic() + seconds
+    while any(_works_in(process, cluster) for process in psutil.process_iter()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for left in (file, socket_dir / ".s.PGSQL.5432.lock", socket_dir / ".s.PGSQL.5432"):
+        left.unlink(missing_ok=True)
+
+
+def _works_in(process: psutil.Process, folder: Path) -> bool:
+    try:
+        return process.cwd() == str(folder)
+    except psutil.Error:
+        return False
 
 
 def postmaster_pid(cluster: Path) -> int | None:
