@@ -20,6 +20,7 @@ from credit_service.accounts.rules import Audience, Permission, Principal
 from credit_service.catalogue.loader import load
 from credit_service.catalogue.models import Catalogue
 from credit_service.entities.lookup import Lookup
+from credit_service.entities.routes import lookup_router
 from credit_service.entities.routes import router as entities_router
 from credit_service.platform import migration
 from credit_service.platform.clock import Clock, SystemClock
@@ -192,8 +193,11 @@ def create_app(
     state.catalogue = catalogue or load()
     state.keys = KeyStore(settings.keys_directory)
     state.database = database
-    for router in (entities_router, records_router, imports_router, accounts_router, operations):
+    # The lookup has no body and an import's may be large; it counts its own bytes.
+    for router in (lookup_router, imports_router):
         app.include_router(router)
+    for router in (entities_router, records_router, accounts_router, operations):
+        app.include_router(router, max_body_size=settings.max_body_bytes)
     _refuse_undeclared(app)
     install_problem_handlers(app)
     app.add_middleware(Telemetry, log_reads=settings.log_reads)

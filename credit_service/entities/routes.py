@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic import Field as ApiField
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from credit_service.accounts.dependencies import Requires, requires
+from credit_service.accounts.dependencies import requires
 from credit_service.accounts.purpose import HEADER, require_purpose
 from credit_service.accounts.rules import PUBLIC, Audience, Permission, Principal, audience_of
 from credit_service.entities import commands
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
 router = APIRouter(tags=["entities 信用主体"])
+lookup_router = APIRouter(tags=["entities 信用主体"])
 reads = requires(Permission.READ_ENTITY)
 
 ENTITY_PATH = "/v1/entities/{uscc}"
@@ -170,8 +171,7 @@ async def put_entity(
     return await change(request, principal, run)
 
 
-router.routes.insert(
-    0,
+lookup_router.routes.append(
     ProfileRoute(
         ENTITY_PATH,
         read_entity,
@@ -183,7 +183,5 @@ router.routes.insert(
             404: {"description": "Unknown"},
             410: {"description": "Archived"},
         },
-    ),
+    )
 )
-
-__all__ = ["Requires", "router"]
