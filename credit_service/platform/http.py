@@ -98,8 +98,10 @@ def _response(answer: StoredAnswer, extra: dict[str, str]) -> Response:
 def problem_response(request: Request, problem: errors.Problem) -> Response:
     """The problem document of ``problem``, in the caller's language."""
     language = language_of(request)
-    document = problem.document(language=language, instance=request.url.path)
-    document["request_id"] = request_id_of(request)
+    # The occurrence is named by its request and not by its path, which may hold somebody's identity number.
+    request_id = request_id_of(request)
+    document = problem.document(language=language, instance=f"urn:credit-service:request:{request_id}")
+    document["request_id"] = request_id
     headers = {
         "Content-Language": "en" if language == "en" else "zh-CN",
         "Cache-Control": "no-store",
