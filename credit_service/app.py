@@ -26,10 +26,11 @@ from credit_service.platform import migration
 from credit_service.platform.clock import Clock, SystemClock
 from credit_service.platform.database import Database
 from credit_service.platform.errors import UNAVAILABLE, Problem, ProblemType
-from credit_service.platform.http import install_problem_handlers
+from credit_service.platform.http import BodyLimit, install_problem_handlers
 from credit_service.platform.settings import Settings
 from credit_service.platform.telemetry import Telemetry, configure_logging, metrics_registry
 from credit_service.records.imports.commands import new_executor
+from credit_service.records.imports.routes import IMPORT_PATH
 from credit_service.records.imports.routes import router as imports_router
 from credit_service.records.routes import router as records_router
 
@@ -193,13 +194,12 @@ def create_app(
     state.catalogue = catalogue or load()
     state.keys = KeyStore(settings.keys_directory)
     state.database = database
-    # The lookup has no body and an import's may be large; it counts its own bytes.
-    for router in (lookup_router, imports_router):
+    for router in (lookup_router, entities_router, records_router, imports_router, accounts_router, operations):
         app.include_router(router)
-    for router in (entities_router, records_router, accounts_router, operations):
-        app.include_router(router, max_body_size=settings.max_body_bytes)
     _refuse_undeclared(app)
     install_problem_handlers(app)
+    # An import may be large and counts its own bytes.
+    app.add_middleware(BodyLimit, most_bytes=settings.max_body_bytes, exempt=frozenset({IMPORT_PATH}))
     app.add_middleware(Telemetry, log_reads=settings.log_reads)
     return app
 

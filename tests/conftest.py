@@ -17,6 +17,7 @@ import pytest
 
 from credit_service.platform.clock import FixedClock
 from credit_service.platform.database import Database, connect_arguments
+from tests.api import Api, running
 from tests.support import DatabaseUrls, TestServer, reachable_folder
 
 NOW = datetime(2026, 5, 6, 2, tzinfo=UTC)
@@ -109,3 +110,10 @@ def data_dir() -> Iterator[Path]:
     folder = reachable_folder("credit-service-test-")
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+async def api(database: Database, clock: FixedClock, tmp_path: Path) -> AsyncIterator[Api]:
+    """The application on the real database, for callers of every role."""
+    async with running(database, clock, tmp_path) as found:
+        yield found

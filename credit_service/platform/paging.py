@@ -24,7 +24,7 @@ class Page(BaseModel):
 
 
 def encode_cursor(*place: Any) -> str:
-    return base64.urlsafe_b64encode(orjson.dumps(place)).rstrip(b"=").decode()
+    return base64.urlsafe_b64encode(orjson.dumps(place, default=str)).rstrip(b"=").decode()
 
 
 def decode_cursor(cursor: str, length: int) -> list[Any]:

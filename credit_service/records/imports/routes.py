@@ -28,6 +28,7 @@ router = APIRouter(tags=["imports 批量报送"])
 Submitter = Annotated[Principal, Depends(requires(Permission.IMPORT))]
 ImportId = Annotated[UUID, Path(description="批次标识 Import id")]
 RECEIPTS_A_READ = 2000
+IMPORT_PATH = "/v1/imports"
 
 _FILE = {
     "requestBody": {
@@ -95,7 +96,7 @@ def _view(record: Import) -> dict[str, Any]:
 
 
 @router.post(
-    "/v1/imports",
+    IMPORT_PATH,
     response_model=ImportView,
     status_code=201,
     responses={200: {"model": ImportView}},

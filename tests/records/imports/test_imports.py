@@ -201,7 +201,8 @@ async def test_natural_persons_leave_a_count_and_no_trace(sender: Sender, owner:
 async def test_a_code_with_a_bad_check_digit_passes_once_admitted(sender: Sender, owner: Owner) -> None:
     await owner.execute(
         "INSERT INTO entity (uscc, name, category, division, registration_status, quality_flags, source, created_at,"
-        " updated_at) VALUES ($1, '厦门某公司', '91', '350203', 'active', '{check-digit-18}', 'registrar', now(), now())",
+        " updated_at) VALUES ($1, '厦门某公司', '91', '350203', 'active', '{check-digit-18}', 'registrar',"
+        " now(), now())",
         BAD_CHECK_DIGIT,
     )
     imported = (await sender.send(csv_file([penalty(1, uscc=BAD_CHECK_DIGIT)]))).json()
