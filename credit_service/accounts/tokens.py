@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from jose import JWTError, jws, jwt
+from jose import jws, jwt
+from jose.exceptions import JOSEError
 from uuid_utils import uuid7
 
 from credit_service.accounts.keys import KeyStore
@@ -50,7 +51,7 @@ def header_of(token: str) -> dict[str, Any]:
     """The unverified header, for choosing a key. Raises ``UNAUTHENTICATED``."""
     try:
         header: dict[str, Any] = jws.get_unverified_header(token)
-    except JWTError as error:
+    except JOSEError as error:
         raise refused("malformed token") from error
     return header
 
@@ -70,7 +71,7 @@ def verified_claims(token: str, key: dict[str, Any], algorithms: frozenset[str])
             algorithms=[algorithm],
             options=dict.fromkeys(("verify_aud", "verify_exp", "verify_nbf", "verify_iat", "verify_at_hash"), False),
         )
-    except JWTError as error:
+    except JOSEError as error:
         raise refused("signature does not verify") from error
     return claims
 
