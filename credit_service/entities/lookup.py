@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from credit_service.entities import profile
 from credit_service.platform.clock import Clock
 from credit_service.platform.database import Database
 
 if TYPE_CHECKING:
-    from asyncpg.prepared_stmt import PreparedStatement
+    from credit_service.platform.database import AnyConnection
 
 MOST_CODES_A_QUERY = 256
 
@@ -57,20 +57,20 @@ class Lookup:
         try:
             pool = await self._database.pool()
             async with pool.acquire() as connection:
-                statement = await connection.prepare(_FETCH)
                 while self._waiting:
-                    await self._answer_batch(statement)
+                    await self._answer_batch(connection)
         except Exception as error:
             waiting, self._waiting = self._waiting, []
             _fail(waiting, error)
         finally:
             self._idle_lanes += 1
 
-    async def _answer_batch(self, statement: PreparedStatement[Any]) -> None:
+    async def _answer_batch(self, connection: AnyConnection) -> None:
         batch = self._waiting[:MOST_CODES_A_QUERY]
         del self._waiting[:MOST_CODES_A_QUERY]
         try:
-            rows = await statement.fetch(self._audience, [uscc for uscc, _ in batch], self._clock.now())
+            # By its text, which the connection keeps prepared; connection.prepare() would parse it anew each time.
+            rows = await connection.fetch(_FETCH, self._audience, [uscc for uscc, _ in batch], self._clock.now())
         except Exception as error:
             _fail(batch, error)
             raise
