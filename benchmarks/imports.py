@@ -1,8 +1,8 @@
 """Import of penalty rows, beside a bare COPY of the same file in the same run.
 
 ``python -m benchmarks.imports [--rows N] [--entities N]`` prints JSON. The import goes the whole way: upload stream,
-judging in its own process, staging, merge, versions, audit events, receipts and rendered profiles. The peers, each a bare
-COPY: of the stored records into a table like ``record`` (its columns, types and indexes), of the file into 30 text
+judging in its own process, staging, merge, versions, audit events, receipts and rendered profiles. The peers, each a
+bare COPY: of the stored records into a table like ``record`` (columns, types, indexes), of the file into 30 text
 columns with the natural key as primary key, and of the file into 30 text columns without any index.
 """
 

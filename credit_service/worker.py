@@ -7,6 +7,7 @@ such reads are rare, and keep tables small.
 from __future__ import annotations
 
 import asyncio
+import signal
 from datetime import datetime, timedelta
 
 import structlog
@@ -79,7 +80,7 @@ def schedule(queue: PgQueuer, database: Database, clock: Clock) -> None:
 
 
 async def serve(settings: Settings) -> None:
-    """Run jobs until SIGINT or SIGTERM, which pgqueuer turns into an orderly end."""
+    """Run jobs until SIGINT or SIGTERM: what is under way is finished, nothing new is begun."""
     if settings.database_url is None:
         raise RuntimeError("no database: start with `credit-service serve`, or set CREDIT_DATABASE_URL")
     database = Database(
@@ -89,6 +90,8 @@ async def serve(settings: Settings) -> None:
     try:
         queue = PgQueuer.from_asyncpg_connection(connection)
         schedule(queue, database, SystemClock())
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, queue.shutdown.set)
         await queue.run()
     finally:
         await connection.close()

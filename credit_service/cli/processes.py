@@ -67,11 +67,11 @@ class Companions:
     stop, and ``failed`` is set.
     """
 
-    def __init__(self, server: EmbeddedServer | None) -> None:
+    def __init__(self, server: EmbeddedServer | None, *, jobs: bool = True) -> None:
         self.failed = False
         self._server = server
         self._stopping = threading.Event()
-        self._worker = self._start_worker()
+        self._worker = self._start_worker() if jobs else None
         self._thread = threading.Thread(target=self._look_after, daemon=True)
         self._thread.start()
 
@@ -79,6 +79,8 @@ class Companions:
         """Stop the job runner and wait for its end."""
         self._stopping.set()
         self._thread.join()
+        if self._worker is None:
+            return
         self._worker.terminate()
         try:
             self._worker.wait(STOP_SECONDS)
@@ -98,7 +100,7 @@ class Companions:
                 self.failed = True
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
-            if self._worker.poll() is not None:
+            if self._worker is not None and self._worker.poll() is not None:
                 typer.echo(f"the job runner ended with {self._worker.returncode}; starting it again", err=True)
                 if self._stopping.wait(RESTART_SECONDS):
                     return

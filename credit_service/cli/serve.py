@@ -31,6 +31,7 @@ def serve(
     data: DataDir = None,
     workers: Annotated[int | None, typer.Option(help="进程数 Worker processes.")] = None,
     demo: Annotated[bool, typer.Option("--demo", help="装入演示数据 Load the demonstration data set.")] = False,
+    jobs: Annotated[bool, typer.Option(help="同时运行任务 Run the recurring jobs too; off beside `worker`.")] = True,
     log_format: Annotated[str | None, typer.Option(help="日志格式 json or console.")] = None,
 ) -> None:
     """启动服务 Start the service; without settings also its own PostgreSQL in the data folder."""
@@ -53,7 +54,7 @@ def serve(
         if demo:
             _load_demo(found, settings.base_url, settings.keys_directory)
         _hand_down(found)
-        companions = Companions(server)
+        companions = Companions(server, jobs=jobs)
         stack.callback(companions.stop)
         typer.echo(f"credit-service {settings.base_url}", err=True)
         _run_server(settings.host, settings.port, settings.workers)
