@@ -143,7 +143,9 @@ def rule(entry: Entry) -> models.Rule:
 
 def _severity(head: dict[str, Any], body: Entry) -> models.Rule:
     conditions = tuple(_condition(entry) for entry in body["conditions"])
-    names = {name for c in conditions for part in (c.only, c.any_of, c.at_least) for name in part}
+    names = {name for c in conditions for part in (c.only, c.any_of) for name in part}
+    # A threshold that nobody has set yet is met by no amount, so the amount decides nothing.
+    names |= {name for c in conditions for name, threshold in c.at_least.items() if threshold is not None}
     return models.SeverityRule(**head, conditions=conditions, fact_names=frozenset(names))
 
 

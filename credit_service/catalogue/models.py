@@ -107,7 +107,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class SeverityRule(Rule):
-    """轻微、一般、严重: the first condition that is met decides. ``fact_names`` are all the facts it ever reads."""
+    """轻微、一般、严重: the first condition that is met decides. ``fact_names`` are all the facts it can turn on."""
 
     conditions: tuple[Condition, ...]
     fact_names: frozenset[str]

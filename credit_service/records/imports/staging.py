@@ -71,10 +71,20 @@ def staged_line(
         str(uuid7()),
     )
     binary = f"\\\\x{rules.content_digest(content).hex()}\t\\\\x{salt.hex()}\t\\\\x{after.hex()}"
-    return "\t".join(map(_escape, fields)) + f"\t{binary}\t{assessed or assessment_text(assessment)}\n"
+    return f"{_line(fields)}\t{binary}\t{assessed or assessment_text(assessment)}\n"
 
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+def _line(fields: tuple[str | None, ...]) -> str:
+    """The fields joined by tabs; looked through once as a whole, since hardly any needs escaping."""
+    if None not in fields:
+        joined = "\t".join(fields)  # type: ignore[arg-type]
+        plain = "\\" not in joined and "\n" not in joined and "\r" not in joined
+        if plain and joined.count("\t") == len(fields) - 1:
+            return joined
+    return "\t".join(map(_escape, fields))
 
 
 def _escape(value: str | None) -> str:

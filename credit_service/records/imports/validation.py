@@ -289,11 +289,15 @@ class _Judge:
         return names
 
     def _assessment(self, draft: Draft) -> tuple[Assessment, str]:
-        facts = {**draft.restricted_facts, **draft.shared_facts, **draft.public_facts}
-        deciding = tuple(_frozen(facts.get(name)) for name in self._deciding_facts(draft.item))
-        key = (draft.decided_on, draft.valid_until, deciding)
+        public = draft.public_facts
+        deciding = [
+            _frozen(public.get(name) or draft.shared_facts.get(name) or draft.restricted_facts.get(name))
+            for name in self._deciding_facts(draft.item)
+        ]
+        key = (draft.decided_on, draft.valid_until, *deciding)
         known = self.assessments.get(key)
         if known is None:
+            facts = {**draft.restricted_facts, **draft.shared_facts, **public}
             assessment = rules.assess(
                 self.catalogue,
                 draft.item,
