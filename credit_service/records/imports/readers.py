@@ -19,8 +19,8 @@ IMPORT_UNREADABLE = ProblemType("import-unreadable", 422, "文件无法读取", 
 
 BLOCK_BYTES = 2 << 20
 LARGEST_RECORD_BYTES = 4 << 20
-LARGEST_SHEET_BYTES = 400 << 20
-"""Uncompressed size of a spreadsheet's parts: a workbook is held in memory while read. Larger files come as CSV."""
+LARGEST_SHEET_BYTES = 96 << 20
+"""Uncompressed size of a workbook (some 80,000 rows): it is held in memory while read. Larger files come as CSV."""
 MOST_COLUMNS = 200
 LARGEST_CELL = 100_000
 
@@ -128,7 +128,7 @@ def sheet_rows(path: str) -> Iterator[list[str]]:
         with zipfile.ZipFile(path) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
         if size > LARGEST_SHEET_BYTES:
-            raise unreadable("workbook larger than 400 MiB uncompressed; send it as CSV")
+            raise unreadable("workbook larger than 96 MiB uncompressed; send it as CSV")
         sheet = CalamineWorkbook.from_path(path).get_sheet_by_index(0)
     except (CalamineError, zipfile.BadZipFile, OSError, IndexError) as error:
         raise unreadable("not a readable workbook") from error
