@@ -55,7 +55,7 @@ class StaticRoute(APIRoute):
 
 
 async def static(uscc: str, principal: Annotated[Principal, Depends(reads)]) -> None:
-    raise NotImplementedError("served by StaticRoute.handle")
+    raise AssertionError("StaticRoute.handle serves this route")
 
 
 async def starlette_static(request: Request) -> Response:

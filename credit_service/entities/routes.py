@@ -131,7 +131,7 @@ async def read_entity(
 
     410 for an entity that is deregistered and archived. Serving is ``serve_profile``'s: this is its contract.
     """
-    raise NotImplementedError("served by ProfileRoute.handle")
+    raise AssertionError("ProfileRoute.handle serves this route")
 
 
 class EntityReceipt(BaseModel):

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,8 +20,11 @@ from jose import jwt
 from credit_service.accounts import openid
 from credit_service.accounts.openid import IssuerKeys
 from credit_service.accounts.rules import Role
+from credit_service.platform.clock import FixedClock
+from credit_service.platform.database import Database
 from credit_service.platform.errors import Problem
 from credit_service.platform.settings import OpenIdIssuer
+from tests.api import COMPANY, penalty, running
 
 NOW = datetime(2026, 5, 6, tzinfo=UTC)
 
@@ -159,3 +163,29 @@ async def test_a_discovery_document_of_another_issuer_is_not_believed(provider: 
     keys.issuer.issuer = provider.issuer + "/"
     with pytest.raises(Problem):
         await openid.verify(keys, provider.token(), now=NOW)
+
+
+async def test_a_providers_token_opens_the_api(
+    provider: Provider, database: Database, clock: FixedClock, tmp_path: Path
+) -> None:
+    """Through the whole application: the regulator reads and cannot submit; another provider is a stranger."""
+    issuer = {
+        "issuer": provider.issuer,
+        "audience": "credit-service",
+        "role_claim": "realm.role",
+        "agency_claim": "agency",
+    }
+    async with running(database, clock, tmp_path, oidc_issuers=[issuer]) as api:
+        await api.submit()
+        path = f"/v1/entities/{COMPANY}"
+        now = clock.now().timestamp()
+        headers = {"Authorization": f"Bearer {provider.token(exp=now + 300)}", "Credit-Purpose": "supervision"}
+        assert (await api.http.get(path, headers=headers)).json()["audience"] == "regulator"
+        assert (await api.http.post("/v1/records", json=penalty(), headers=headers)).status_code == 403
+        stranger = Provider()
+        try:
+            headers["Authorization"] = f"Bearer {stranger.token(exp=now + 300)}"
+            assert (await api.http.get(path, headers=headers)).status_code == 401
+        finally:
+            stranger.server.shutdown()
+            stranger.server.server_close()

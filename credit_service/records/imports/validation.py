@@ -149,16 +149,7 @@ class _Judge:
 
     def _draft(self, row: dict[str, str], code: str, errors: list[FieldError]) -> Draft | None:
         """The row as a draft; every fault is added to ``errors``, and ``None`` means that no more could be found."""
-        texts = {name: row.get(f"core:{name}", "") for name in _LONGEST}
-        texts["legal_basis"] = texts["legal_basis"] or self.template.legal_basis_default or ""
-        for name, longest in _LONGEST.items():
-            text = texts[name]
-            if not text:
-                errors.append(FieldError(self._label(f"core:{name}"), "required"))
-            elif len(text) > longest:
-                errors.append(FieldError(self._label(f"core:{name}"), f"at most {longest} characters"))
-            elif "\ufffd" in text or "\x00" in text:
-                errors.append(FieldError(self._label(f"core:{name}"), "encoding"))
+        texts = self._texts(row, errors)
         decided_on = self._date(row, "core:decided_on", errors)
         valid_until = self._date(row, "core:valid_until", errors)
         authority = self._authority(row, errors)
@@ -193,6 +184,19 @@ class _Judge:
             shared_facts=facts.shared,
             restricted_facts=facts.restricted,
         )
+
+    def _texts(self, row: dict[str, str], errors: list[FieldError]) -> dict[str, str]:
+        texts = {name: row.get(f"core:{name}", "") for name in _LONGEST}
+        texts["legal_basis"] = texts["legal_basis"] or self.template.legal_basis_default or ""
+        for name, longest in _LONGEST.items():
+            text = texts[name]
+            if not text:
+                errors.append(FieldError(self._label(f"core:{name}"), "required"))
+            elif len(text) > longest:
+                errors.append(FieldError(self._label(f"core:{name}"), f"at most {longest} characters"))
+            elif "\ufffd" in text or "\x00" in text:
+                errors.append(FieldError(self._label(f"core:{name}"), "encoding"))
+        return texts
 
     def _date(self, row: dict[str, str], target: str, errors: list[FieldError]) -> date | None:
         text = row.get(target, "")
