@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import signal
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import structlog
 from pgqueuer import PgQueuer
-from pgqueuer.models import Schedule
+from pgqueuer.models import Job, Schedule
 
 from credit_service.entities import profile
 from credit_service.platform import idempotency
@@ -21,6 +22,7 @@ from credit_service.platform.database import Database
 from credit_service.platform.settings import Settings
 from credit_service.platform.telemetry import configure_logging
 from credit_service.records.imports import commands as imports
+from credit_service.records.imports import rendering
 
 logger = structlog.get_logger(__name__)
 
@@ -63,7 +65,13 @@ async def mark_abandoned_imports(database: Database, now: datetime) -> None:
 
 
 def schedule(queue: PgQueuer, database: Database, clock: Clock) -> None:
-    """Enter the recurring jobs."""
+    """Enter the recurring jobs, and those that imports leave behind."""
+
+    @queue.entrypoint(rendering.JOB)
+    async def _render(job: Job) -> None:
+        import_id = UUID(bytes=job.payload)
+        rendered = await rendering.render_rest(database, import_id, clock)
+        logger.info("import rendered", import_id=str(import_id), entities=rendered)
 
     @queue.schedule("refresh-profiles", EVERY_MINUTE)
     async def _refresh(job: Schedule) -> None:

@@ -9,12 +9,13 @@ from typing import Any
 
 import httpx
 import structlog
+from jose.exceptions import JOSEError
 
 from credit_service.accounts import tokens
 from credit_service.accounts.rules import Principal
+from credit_service.accounts.signatures import ALGORITHMS, VerifyingKeys, verifying_keys
 from credit_service.platform.settings import OpenIdIssuer
 
-ALGORITHMS = frozenset({"ES256", "RS256", "PS256"})
 TIMEOUT_SECONDS = 5.0
 KEPT_SECONDS = 3600.0
 LEAST_SECONDS_BETWEEN_FETCHES = 30.0
@@ -37,18 +38,35 @@ class IssuerKeys:
     def __init__(self, issuer: OpenIdIssuer, http: httpx.AsyncClient) -> None:
         self.issuer = issuer
         self._http = http
-        self._keys: dict[str, dict[str, Any]] = {}
+        self._keys: dict[str, VerifyingKeys] = {}
         self._fetched_at = float("-inf")
         self._tried_at = float("-inf")
         self._lock = asyncio.Lock()
+        self._renewal: asyncio.Task[None] | None = None
 
-    async def key(self, kid: str) -> dict[str, Any] | None:
-        """The key with this id. An unknown id asks the provider again, at most every 30 seconds."""
-        if kid not in self._keys or time.monotonic() - self._fetched_at > KEPT_SECONDS:
+    async def key(self, kid: str) -> VerifyingKeys | None:
+        """The keys with this id. An unknown id asks the provider again, at most every 30 seconds.
+
+        A known one never waits for the provider: old keys are renewed behind the callers' backs.
+        """
+        if kid not in self._keys:
             async with self._lock:
-                if kid not in self._keys or time.monotonic() - self._fetched_at > KEPT_SECONDS:
+                if kid not in self._keys:
                     await self._refresh()
+        elif time.monotonic() - self._fetched_at > KEPT_SECONDS and not self._lock.locked():
+            if self._renewal is None or self._renewal.done():
+                self._renewal = asyncio.create_task(self._renew())
         return self._keys.get(kid)
+
+    async def close(self) -> None:
+        """End a renewal that is under way."""
+        if self._renewal is not None:
+            self._renewal.cancel()
+            await asyncio.gather(self._renewal, return_exceptions=True)
+
+    async def _renew(self) -> None:
+        async with self._lock:
+            await self._refresh()
 
     async def _refresh(self) -> None:
         now = time.monotonic()
@@ -56,18 +74,31 @@ class IssuerKeys:
             return
         self._tried_at = now
         try:
-            base = self.issuer.issuer.rstrip("/")
-            discovery = (await self._get(f"{base}/.well-known/openid-configuration")).json()
-            if discovery.get("issuer") != self.issuer.issuer:
-                raise ValueError("the discovery document names another issuer")
-            found = (await self._get(discovery["jwks_uri"])).json()["keys"]
-            keys = {key["kid"]: key for key in found if "kid" in key and key.get("use", "sig") == "sig"}
-        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
-            # The keys at hand stay good while the provider is down.
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                found = await self._fetch()
+        except Exception as error:
+            # A stranger's answer can be wrong in any way; the keys at hand stay good while the provider is down.
             logger.warning("OpenID provider unreachable", issuer=self.issuer.issuer, error=type(error).__name__)
             return
-        self._keys = keys
+        self._keys = found
         self._fetched_at = now
+
+    async def _fetch(self) -> dict[str, VerifyingKeys]:
+        base = self.issuer.issuer.rstrip("/")
+        discovery = (await self._get(f"{base}/.well-known/openid-configuration")).json()
+        if discovery["issuer"] != self.issuer.issuer:
+            raise ValueError("the discovery document names another issuer")
+        members = (await self._get(discovery["jwks_uri"])).json()["keys"]
+        found = {member["kid"]: self._usable(member) for member in members if isinstance(member.get("kid"), str)}
+        return {kid: keys for kid, keys in found.items() if keys}
+
+    def _usable(self, member: dict[str, Any]) -> VerifyingKeys:
+        """What one member of the set verifies; one that cannot be read does not spoil the others."""
+        try:
+            return verifying_keys(member)
+        except (JOSEError, ValueError, TypeError) as error:
+            logger.warning("OpenID key unreadable", issuer=self.issuer.issuer, error=type(error).__name__)
+            return {}
 
     async def _get(self, url: str) -> httpx.Response:
         response = await self._http.get(url, timeout=TIMEOUT_SECONDS, follow_redirects=False)
@@ -78,14 +109,16 @@ async def verify(keys: IssuerKeys, token: str, *, now: datetime) -> tuple[Princi
     """The principal of a provider's token, and when it expires. Raises ``UNAUTHENTICATED``."""
     issuer = keys.issuer
     header = tokens.header_of(token)
-    if header.get("alg") not in ALGORITHMS:
+    algorithm = header.get("alg")
+    if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
         raise tokens.refused("algorithm not allowed")
-    key = await keys.key(str(header.get("kid")))
-    if key is None:
+    found = await keys.key(str(header.get("kid")))
+    if found is None:
         raise tokens.refused("unknown key")
-    # The key's own type decides what may verify with it, so an RSA key is never taken for something else.
-    fitting = {"EC": {"ES256"}, "RSA": {"RS256", "PS256"}}.get(str(key.get("kty")), set())
-    claims = tokens.verified_claims(token, key, ALGORITHMS & frozenset(fitting))
+    key = found.get(algorithm)
+    if key is None:
+        raise tokens.refused("algorithm not allowed with this key")
+    claims = tokens.verified_claims(token, key, frozenset({algorithm}))
     expires = tokens.check_claims(claims, issuer=issuer.issuer, audience=issuer.audience, now=now)
     subject = claims.get("sub")
     if not isinstance(subject, str) or not subject:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from jose import jws, jwt
+from jose.backends.base import Key
 from jose.exceptions import JOSEError
 from uuid_utils import uuid7
 
@@ -17,6 +18,7 @@ ALGORITHM = "ES256"
 TYPE = "at+jwt"
 AUDIENCE = "credit-service"
 LEEWAY_SECONDS = 30
+LATEST = 253402300799  # the end of the year 9999
 CHALLENGE = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
 
 
@@ -51,18 +53,20 @@ def header_of(token: str) -> dict[str, Any]:
     """The unverified header, for choosing a key. Raises ``UNAUTHENTICATED``."""
     try:
         header: dict[str, Any] = jws.get_unverified_header(token)
-    except JOSEError as error:
+    except (JOSEError, RecursionError) as error:
         raise refused("malformed token") from error
+    if "crit" in header:
+        raise refused("extension not supported")  # RFC 7515 section 4.1.11
     return header
 
 
-def verified_claims(token: str, key: dict[str, Any], algorithms: frozenset[str]) -> dict[str, Any]:
+def verified_claims(token: str, key: Key | dict[str, Any], algorithms: frozenset[str]) -> dict[str, Any]:
     """The claims of a token whose signature fits ``key``; the algorithm is allow-listed before anything is decoded.
 
     python-jose's own checks of times are off: they read the machine's clock, and ours may be a handed-in one.
     """
     algorithm = header_of(token).get("alg")
-    if algorithm not in algorithms:
+    if not isinstance(algorithm, str) or algorithm not in algorithms:
         raise refused("algorithm not allowed")
     try:
         claims: dict[str, Any] = jwt.decode(
@@ -83,15 +87,20 @@ def check_claims(claims: dict[str, Any], *, issuer: str, audience: str, now: dat
         raise refused("wrong issuer")
     if audience not in (audiences if isinstance(audiences, list) else [audiences]):
         raise refused("wrong audience")
-    expires, not_before = claims.get("exp"), claims.get("nbf", 0)
-    if not isinstance(expires, int | float) or not isinstance(not_before, int | float):
-        raise refused("times missing")
+    expires, not_before = _numeric_date(claims.get("exp")), _numeric_date(claims.get("nbf", 0))
     instant = now.timestamp()
     if instant >= expires + LEEWAY_SECONDS:
         raise refused("expired")
     if instant < not_before - LEEWAY_SECONDS:
         raise refused("not yet valid")
-    return float(expires)
+    return expires
+
+
+def _numeric_date(value: object) -> float:
+    """A NumericDate (RFC 7519 section 2). JSON as Python reads it also has NaN and infinity, which never expire."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LATEST:
+        raise refused("times missing")
+    return float(value)
 
 
 def principal_of(identity: str, role: object, agency: object, entity: object) -> Principal:
@@ -112,7 +121,7 @@ def principal_of(identity: str, role: object, agency: object, entity: object) ->
 def verify(keys: KeyStore, token: str, *, issuer: str, now: datetime) -> tuple[Principal, float]:
     """The principal of one of our own tokens, and when it expires. Raises ``UNAUTHENTICATED``."""
     header = header_of(token)
-    key = keys.all().get(str(header.get("kid")))
+    key = keys.find(str(header.get("kid")))
     if key is None:
         raise refused("unknown key")
     if header.get("typ") != TYPE:

@@ -6,7 +6,6 @@ One transaction a block (``atomicity=row``) or one for the whole file (``file``)
 
 from __future__ import annotations
 
-import asyncio
 import multiprocessing
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -28,6 +27,7 @@ from credit_service.accounts.commands import SubmittingAgency
 from credit_service.audit import events
 from credit_service.catalogue.models import Catalogue
 from credit_service.entities.commands import admitted_codes
+from credit_service.platform import jobs
 from credit_service.platform.clock import Clock
 from credit_service.platform.context import Actor
 from credit_service.platform.database import Database
@@ -39,9 +39,9 @@ from credit_service.platform.errors import (
 )
 from credit_service.platform.idempotency import IDEMPOTENCY_KEY_REUSED
 from credit_service.records import store
-from credit_service.records.imports import readers
+from credit_service.records.imports import readers, rendering
 from credit_service.records.imports.blocks import BlockResult, Position
-from credit_service.records.imports.merge import Merger, render_touched
+from credit_service.records.imports.merge import Merger
 from credit_service.records.imports.stream import judged_blocks, limited
 from credit_service.records.imports.templates import AUTOMATIC, Plan, template_of
 from credit_service.records.imports.validation import Context
@@ -50,17 +50,9 @@ from credit_service.records.rules import AGENCY_NOT_GRANTED
 
 logger = structlog.get_logger(__name__)
 
-ENTITIES_A_RENDER = 400
-RENDERERS = 2
 MOST_KEPT_REFUSALS = 20_000
 ATTEMPTS = 3
 FINISHED = frozenset({"completed", "refused"})
-
-_TOUCHED = """
-SELECT DISTINCT r.uscc FROM import_receipt r
-WHERE r.import_id = $1 AND r.outcome IN ('stored', 'corrected') AND NOT EXISTS (
-    SELECT FROM profile p WHERE p.uscc = r.uscc AND p.audience = 'public' AND p.fresh_until > $2)
-"""
 
 
 @dataclass(frozen=True)
@@ -266,7 +258,7 @@ class Importer:
     async def _finish(self, record: Import) -> Import:
         """Render what the import touched, then close it; a crash before that resumes here."""
         if record.state not in FINISHED:
-            await self._render(record)
+            await rendering.render_public(self._database, record.id, self._clock)
         now = self._clock.now()
         async with self._database.transaction() as session:
             record = await session.merge(record)
@@ -281,20 +273,8 @@ class Importer:
                 subject_id=str(record.id),
             )
             events.append(session, [event])
+            await jobs.enqueue(session, rendering.JOB, record.id.bytes, once=str(record.id))
         return record
-
-    async def _render(self, record: Import) -> None:
-        pool = await self._database.pool()
-        now = self._clock.now()
-        usccs = [row["uscc"] for row in await pool.fetch(_TOUCHED, record.id, now)]
-        batches = [usccs[start : start + ENTITIES_A_RENDER] for start in range(0, len(usccs), ENTITIES_A_RENDER)]
-
-        async def renderer() -> None:
-            async with pool.acquire() as connection:
-                while batches:
-                    await render_touched(connection, batches.pop(), self._clock.now())
-
-        await asyncio.gather(*(renderer() for _ in range(RENDERERS)))
 
 
 def _plan_of(result: BlockResult) -> Plan:

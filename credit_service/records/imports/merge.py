@@ -18,7 +18,6 @@ from uuid_utils.compat import uuid7
 
 from credit_service.audit.events import SCHEMA, canonical_event, canonical_json
 from credit_service.catalogue.models import Catalogue
-from credit_service.entities import profile
 from credit_service.entities.commands import noted_digest
 from credit_service.identity.uscc import check_digit_flags
 from credit_service.platform.context import Actor
@@ -32,8 +31,6 @@ from credit_service.records.rules import Draft
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
-
-    from credit_service.platform.database import AnyConnection
 
 STAGING = """
 CREATE TEMPORARY TABLE IF NOT EXISTS import_staging (
@@ -300,13 +297,3 @@ class Merger:
             **{name: staged[name] for name in same},
             **facts,
         )
-
-
-async def render_touched(connection: AnyConnection, usccs: list[str], now: datetime) -> None:
-    """Render for the public the profiles that an import made stale, in a transaction of its own.
-
-    The other audiences' rows stay stale and are rendered by their first reader (decision 0004).
-    """
-    async with connection.transaction():
-        await connection.execute("SET LOCAL synchronous_commit = off")
-        await profile.render(connection, usccs, now, ("public",))

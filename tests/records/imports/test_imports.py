@@ -7,11 +7,17 @@ import hashlib
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
+from uuid import UUID
 
 import asyncpg
 import orjson
 import pytest
+from pgqueuer import PgQueuer
 
+from credit_service import worker
+from credit_service.platform.clock import SystemClock
+from credit_service.platform.database import Database
+from credit_service.records.imports import rendering
 from tests.records.imports.conftest import Sender
 from tests.records.imports.files import (
     AGENCY,
@@ -343,3 +349,28 @@ async def test_licences_are_imported_too(sender: Sender, owner: Owner) -> None:
     row = await owner.fetchrow("SELECT state, legal_basis, publicity_until FROM record")
     assert row is not None
     assert row["state"] == "published"
+
+
+async def test_a_job_renders_the_other_audiences(sender: Sender, owner: Owner, database: Database) -> None:
+    """The job exists with the import's last transaction; a real runner takes it, and doing it twice does nothing."""
+    imported = (await sender.send(csv_file([penalty(number) for number in range(30)]))).json()
+    profiles = "SELECT audience, count(*) FROM profile GROUP BY audience"
+    assert [tuple(row) for row in await owner.fetch(profiles)] == [("public", 30)]
+    waiting = await owner.fetch("SELECT entrypoint, payload FROM pgqueuer")
+    assert [(row["entrypoint"], row["payload"]) for row in waiting] == [(rendering.JOB, UUID(imported["id"]).bytes)]
+    connection = await database.connect()
+    queue = PgQueuer.from_asyncpg_connection(connection)
+    worker.schedule(queue, database, SystemClock())
+    running = asyncio.create_task(queue.run())
+    while await owner.fetchval("SELECT count(*) FROM pgqueuer"):
+        await asyncio.sleep(0.05)
+    queue.shutdown.set()
+    await running
+    await connection.close()
+    assert sorted(tuple(row) for row in await owner.fetch(profiles)) == [
+        ("agency", 30),
+        ("public", 30),
+        ("regulator", 30),
+        ("subject", 30),
+    ]
+    assert await rendering.render_rest(database, UUID(imported["id"]), SystemClock()) == 0
