@@ -53,10 +53,12 @@ class IssuerKeys:
             async with self._lock:
                 if kid not in self._keys:
                     await self._refresh()
-        elif time.monotonic() - self._fetched_at > KEPT_SECONDS and not self._lock.locked():
-            if self._renewal is None or self._renewal.done():
-                self._renewal = asyncio.create_task(self._renew())
+        elif self._is_due() and (self._renewal is None or self._renewal.done()):
+            self._renewal = asyncio.create_task(self._renew())
         return self._keys.get(kid)
+
+    def _is_due(self) -> bool:
+        return time.monotonic() - self._fetched_at > KEPT_SECONDS and not self._lock.locked()
 
     async def close(self) -> None:
         """End a renewal that is under way."""

@@ -77,16 +77,18 @@ async def issue_token(request: Request, principal: Anyone) -> Response:
     body = await request.body()
     if len(body) > _LARGEST_FORM:
         return _oauth_error(400, "invalid_request")
-    form = {key: values[0] for key, values in parse_qs(body.decode("utf-8", "replace")).items()}
+    given = parse_qs(body.decode("utf-8", "replace"))
+    form = {key: values[0] for key, values in given.items()}
+    basic = _basic(request.headers.get("authorization"))
+    # RFC 6749: no parameter twice (section 3.2), not more than one way to authenticate (section 2.3).
+    if any(len(values) > 1 for values in given.values()) or (basic is not None and "client_secret" in form):
+        return _oauth_error(400, "invalid_request")
     if form.get("grant_type") != "client_credentials":
         return _oauth_error(400, "unsupported_grant_type" if "grant_type" in form else "invalid_request")
-    credentials = _basic(request.headers.get("authorization")) or (
-        form.get("client_id", ""),
-        form.get("client_secret", ""),
-    )
     state = request.app.state
-    async with state.database.transaction() as session:
-        client = await commands.check_secret(session, *credentials)
+    client = await commands.check_secret(
+        state.database, *(basic or (form.get("client_id", ""), form.get("client_secret", "")))
+    )
     if client is None:
         return _oauth_error(401, "invalid_client")
     lifetime = state.settings.token_lifetime_seconds

@@ -18,7 +18,7 @@ VerifyingKeys = dict[str, Key]
 """The keys made of one JWK, by the algorithm that each verifies."""
 
 
-class PssKey(CryptographyRSAKey):  # type: ignore[misc]
+class PssKey(CryptographyRSAKey):
     """PS256 (RFC 7518 section 3.5), which python-jose does not know."""
 
     def __init__(self, key: dict[str, Any]) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import unquote
 
+import asyncpg
 import orjson
 import structlog
 from fastapi import FastAPI, Request, Response
@@ -27,6 +30,8 @@ logger = structlog.get_logger(__name__)
 JSON = "application/json"
 RETRIED_SQL_STATES = frozenset({"23505", "40001", "40P01"})
 """Unique violation by a concurrent twin, serialization failure, deadlock: the same work done again succeeds."""
+UNSTORABLE_TEXT_SQL_STATES = frozenset({"22021", "22P05"})
+"""Character not in repertoire, untranslatable character."""
 MOST_ATTEMPTS = 4
 
 
@@ -99,7 +104,7 @@ async def change(request: Request, principal: Caller, run: Change, *, replayable
         try:
             return await _attempt(request, principal, run, key, digest)
         except DBAPIError as error:
-            if attempt == MOST_ATTEMPTS or getattr(error.orig, "sqlstate", None) not in RETRIED_SQL_STATES:
+            if attempt == MOST_ATTEMPTS or _sql_state(error) not in RETRIED_SQL_STATES:
                 raise
             await asyncio.sleep(0.005 * attempt)
     raise AssertionError("unreachable")
@@ -182,6 +187,27 @@ def validation_problem(error: RequestValidationError) -> errors.Problem:
     )
 
 
+async def unstorable_text_problem(request: Request) -> errors.Problem:
+    """Text with a character that no PostgreSQL text holds (U+0000): where it is, told after the database refused it."""
+    if "\x00" in request.url.path or "\x00" in unquote(request.url.path):
+        return errors.Problem(errors.NOT_FOUND)
+    found = [f"query:{name}" for name, value in request.query_params.multi_items() if "\x00" in value]
+    with suppress(ValueError):
+        found += _nul_pointers(orjson.loads(await request.body()), "")
+    return errors.Problem(errors.INVALID_REQUEST, errors=[errors.FieldError(place, "no U+0000") for place in found])
+
+
+def _nul_pointers(value: Any, pointer: str) -> list[str]:
+    if isinstance(value, str):
+        return [pointer] if "\x00" in value else []
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [found for key, child in children for found in _nul_pointers(child, f"{pointer}/{key}")]
+
+
+def _sql_state(error: BaseException) -> str | None:
+    return getattr(getattr(error, "orig", error), "sqlstate", None)
+
+
 def install_problem_handlers(app: FastAPI) -> None:
     """Every error leaves as a problem document."""
 
@@ -204,7 +230,14 @@ def install_problem_handlers(app: FastAPI) -> None:
         )
         return problem_response(request, errors.Problem(errors.INTERNAL))
 
+    async def on_database(request: Request, error: Exception) -> Response:
+        if _sql_state(error) not in UNSTORABLE_TEXT_SQL_STATES:
+            return await on_failure(request, error)
+        return problem_response(request, await unstorable_text_problem(request))
+
     app.add_exception_handler(errors.Problem, on_problem)
+    app.add_exception_handler(DBAPIError, on_database)
+    app.add_exception_handler(asyncpg.PostgresError, on_database)
     app.add_exception_handler(RequestValidationError, on_validation)
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(Exception, on_failure)

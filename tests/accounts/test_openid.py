@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -13,8 +14,8 @@ from typing import Any
 
 import httpx
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from jose import jwt
 
 from credit_service.accounts import openid
@@ -189,3 +190,50 @@ async def test_a_providers_token_opens_the_api(
         finally:
             stranger.server.shutdown()
             stranger.server.server_close()
+
+
+@pytest.mark.parametrize(
+    "jwks",
+    [
+        [],
+        {"keys": None},
+        {"keys": ["kid"]},
+        {"keys": [{"kid": []}]},
+        {"keys": [{"kid": "first", "kty": "RSA", "n": 1}]},
+    ],
+)
+async def test_keys_of_any_shape_are_refused_and_break_nothing(
+    provider: Provider, keys: IssuerKeys, monkeypatch: pytest.MonkeyPatch, jwks: Any
+) -> None:
+    monkeypatch.setattr(provider, "jwks", lambda: jwks)
+    with pytest.raises(Problem):
+        await openid.verify(keys, provider.token(), now=NOW)
+
+
+async def test_a_provider_that_stalls_keeps_no_caller_waiting(
+    provider: Provider, keys: IssuerKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await openid.verify(keys, provider.token(), now=NOW)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        monkeypatch.setattr(provider, "discovery", lambda: {"issuer": provider.issuer, "jwks_uri": address})
+        monkeypatch.setattr(openid, "KEPT_SECONDS", -1.0)
+        monkeypatch.setattr(openid, "LEAST_SECONDS_BETWEEN_FETCHES", 0.0)
+        await openid.verify(keys, provider.token(), now=NOW)
+        assert keys._renewal is not None and not keys._renewal.done()
+        await keys.close()
+
+
+async def test_the_salted_rsa_signature_is_verified_too(provider: Provider, keys: IssuerKeys) -> None:
+    kid, key = next(iter(provider.keys.items()))
+    header = base64.urlsafe_b64encode(json.dumps({"alg": "PS256", "kid": kid}).encode()).rstrip(b"=").decode()
+    signed = f"{header}.{provider.token().split('.')[1]}"
+    scheme = padding.PSS(padding.MGF1(hashes.SHA256()), 32)
+    for content, good in ((signed, True), (signed + "A", False)):
+        signature = base64.urlsafe_b64encode(key.sign(content.encode(), scheme, hashes.SHA256())).rstrip(b"=")
+        token = f"{signed}.{signature.decode()}"
+        if good:
+            await openid.verify(keys, token, now=NOW)
+        else:
+            with pytest.raises(Problem):
+                await openid.verify(keys, token, now=NOW)

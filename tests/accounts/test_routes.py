@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from datetime import timedelta
 from typing import Any
@@ -152,3 +153,54 @@ async def test_bad_authorization_headers(api: Api, header: str) -> None:
     answer = await api.http.post("/v1/records", json=penalty(), headers={"Authorization": header})
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+async def test_a_client_that_cannot_exist_is_refused_like_any_other(api: Api) -> None:
+    answer = await ask_token(api, "a\x00b", "x")
+    assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
+
+
+async def test_a_parameter_given_twice_or_two_ways_to_authenticate_is_an_invalid_request(api: Api) -> None:
+    client, secret = await make_client(api)
+    twice = f"grant_type=client_credentials&client_id={client}&client_id=x&client_secret={secret}"
+    both = {"grant_type": "client_credentials", "client_id": client, "client_secret": secret}
+    for answer in (
+        await api.http.post("/oauth/token", content=twice),
+        await api.http.post("/oauth/token", data=both, auth=(client, secret)),
+    ):
+        assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+
+
+async def test_guesses_hold_no_connection_while_they_are_hashed(api: Api) -> None:
+    guesses = [asyncio.create_task(ask_token(api, f"nobody-{number}", "x")) for number in range(40)]
+    await asyncio.sleep(0.02)
+    answer = await api.get("/v1/agencies", Role.ADMINISTRATOR)
+    unfinished = sum(not guess.done() for guess in guesses)
+    assert answer.status_code == 200
+    assert unfinished > 0, "the read had to wait for the guesses"
+    assert {found.status_code for found in await asyncio.gather(*guesses)} == {401}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "pointer"),
+    [
+        ("GET", "/v1/agencies/a%00b", None, None),
+        ("POST", "/v1/clients/a%00b/disable", None, None),
+        ("POST", "/v1/clients", {"client_id": "abc", "name": "a\x00b", "role": "auditor"}, "/name"),
+        (
+            "PUT",
+            f"/v1/agencies/{AGENCY}",
+            {"name": AGENCY_NAME, "division": "500103", "level": "district", "successor_uscc": "a\x00b"},
+            "/successor_uscc",
+        ),
+    ],
+)
+async def test_text_that_no_database_holds_is_named_and_never_a_failure(
+    api: Api, method: str, path: str, body: dict[str, str] | None, pointer: str | None
+) -> None:
+    answer = await api.call(method, path, Role.ADMINISTRATOR, json=body)
+    if pointer is None:
+        assert answer.status_code == 404
+    else:
+        assert answer.status_code == 422
+        assert answer.json()["errors"] == [{"pointer": pointer, "rule": "no U+0000"}]
