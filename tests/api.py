@@ -87,6 +87,17 @@ class Api:
         return await self.call("POST", "/v1/records", Role.SUBMITTER, headers, json=penalty(**changes))
 
 
+NOTICES = [
+    {"kind": kind, "served_on": day, "means": "direct", "evidence": "送达回证〔2026〕1号"}
+    for kind, day in (
+        ("facts-grounds-and-rights", "2021-07-01"),
+        ("publicity-notice", "2026-04-20"),
+        ("repair-notice", "2026-04-20"),
+    )
+]
+"""Proof that the subject was heard before the decision and told of publicity and repair with it."""
+
+
 def penalty(**changes: Any) -> dict[str, Any]:
     """A good penalty; ``facts`` given here replace single facts."""
     facts = {
@@ -106,6 +117,7 @@ def penalty(**changes: Any) -> dict[str, Any]:
         "authority_uscc": AGENCY,
         "authority_name": AGENCY_NAME,
         "legal_basis": "《中华人民共和国食品安全法》第一百二十四条",
+        "notices": NOTICES,
         "facts": {name: value for name, value in facts.items() if value is not None},
     } | changes
 

@@ -35,6 +35,7 @@ class SubmittingAgency:
     uscc: str
     name: str
     grants: tuple[tuple[str, str], ...]
+    level: str
 
 
 async def load_agency(session: AsyncSession, uscc: str) -> SubmittingAgency | None:
@@ -43,7 +44,7 @@ async def load_agency(session: AsyncSession, uscc: str) -> SubmittingAgency | No
     if row is None or not row.active:
         return None
     grants = await store.grants(session, uscc)
-    return SubmittingAgency(row.uscc, row.name, tuple((g.item_code, g.division_prefix) for g in grants))
+    return SubmittingAgency(row.uscc, row.name, tuple((g.item_code, g.division_prefix) for g in grants), row.level)
 
 
 async def read_agency(session: AsyncSession, uscc: str) -> AgencyRead:
@@ -188,3 +189,16 @@ def _fits(stored: str, secret: str) -> bool:
         return _hasher.verify(stored, secret)
     except (VerifyMismatchError, InvalidHashError):
         return False
+
+
+async def successor_of(session: AsyncSession, uscc: str) -> str | None:
+    """Who answers now for what an agency did: the last of its line of successors, itself while it is active."""
+    seen: set[str] = set()
+    current: str | None = uscc
+    while current is not None and current not in seen:
+        seen.add(current)
+        row = await store.agency(session, current)
+        if row is None or row.active:
+            return current if row is not None else None
+        current = row.successor_uscc
+    return None

@@ -30,6 +30,9 @@ def import_file(
     server: Annotated[str, typer.Option(envvar="CREDIT_SERVER", help="服务地址 Server.")] = "http://127.0.0.1:8000",
     token: Annotated[str | None, typer.Option(envvar="CREDIT_TOKEN", help="访问令牌 Access token.")] = None,
     key: Annotated[str | None, typer.Option(help="幂等键 Idempotency-Key; default: a new import of this file.")] = None,
+    notices_served: Annotated[
+        str | None, typer.Option(help="告知送达声明 Reference of the proof that every subject was notified.")
+    ] = None,
     receipts: Annotated[Path | None, typer.Option(help="回执文件 Write every receipt here as NDJSON.")] = None,
 ) -> None:
     """批量报送 Import a file; a cut-off import goes on where it was.
@@ -47,6 +50,8 @@ def import_file(
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     headers = {"Authorization": f"Bearer {token}"}
     asked = {"template": template, "atomicity": atomicity, "file_name": file.name[:200]}
+    if notices_served is not None:
+        asked["notice_attestation"] = notices_served
     with httpx.Client(base_url=server, headers=headers, timeout=httpx.Timeout(600, connect=5)) as http:
         with Progress(*columns, console=console, transient=True) as progress:
             done = _send_patiently(http, file, asked, key, progress)

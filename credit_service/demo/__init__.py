@@ -29,21 +29,23 @@ from credit_service.demo.population import DemoAgency, DemoEntity, agencies, ent
 from credit_service.demo.records import drafts
 from credit_service.demo.welcome import welcome
 from credit_service.entities import profile
+from credit_service.entities.commands import content_of
 from credit_service.entities.models import Entity
 from credit_service.platform.clock import SystemClock
 from credit_service.platform.context import Actor
 from credit_service.platform.database import Database, driver_connection
 from credit_service.platform.days import day_of, start_of
-from credit_service.records import commands as records
+from credit_service.records import life
 from credit_service.records.imports.merge import Merger
-from credit_service.records.imports.staging import staged_line
+from credit_service.records.imports.staging import assessment_text, staged_line, standing_text
 from credit_service.records.imports.validation import Judged
 from credit_service.records.models import Record, State
 from credit_service.records.rules import Draft, assess
+from credit_service.records.standing import Action
 
 TOKEN_SECONDS = 7 * 24 * 3600
 ACTOR = Actor("demo", "demo-data")
-CLOSED_STATES = (State.REPAIRED, State.ANNULLED, State.WITHDRAWN, State.SHIELDED, State.ARCHIVED)
+CLOSING = (Action.REPAIR, Action.ANNUL, Action.WITHDRAW, Action.SHIELD, Action.ARCHIVE)
 CLOSED_EACH = 40
 RENDERED_AT_ONCE = 250
 
@@ -106,7 +108,7 @@ async def _fill(
         await _enter_records(session, catalogue, written, now)
     progress.advance(task, 2)
     async with database.transaction() as session:
-        await _close_some(session, now)
+        await _close_some(session, catalogue, now)
     progress.advance(task)
     await _render([entity.uscc for entity in population], database, now)
     async with database.transaction() as session:
@@ -140,22 +142,48 @@ async def _enter_entities(session: AsyncSession, population: Sequence[DemoEntity
     names: list[tuple[Any, ...]] = [(e.uscc, uuid7(), e.name, None, None) for e in population]
     names += [(e.uscc, uuid7(), e.former_name, None, day_of(now)) for e in population if e.former_name]
     await connection.copy_records_to_table("entity_name", records=names)
-    logged = [_registered(entity, now) for entity in population]
+    contents = [(entity.uscc, registered_content(entity, now)) for entity in population]
+    versions = [
+        (uscc, 1, now, "entity.registered", ACTOR.id, ACTOR.request_id, content.decode()) for uscc, content in contents
+    ]
+    await connection.copy_records_to_table("entity_version", records=versions)
+    logged = [_registered(uscc, content, now) for uscc, content in contents]
     fields = ("uscc", "id", "occurred_at", "action", "subject_type", "subject_id", "actor", "canonical")
     await connection.copy_records_to_table(
         "audit_event", records=[tuple(getattr(event, name) for name in fields) for event in logged], columns=fields
     )
 
 
-def _registered(entity: DemoEntity, now: datetime) -> Any:
-    content = events.canonical_json({"name": entity.name, "uscc": entity.uscc})
+def registered_content(entity: DemoEntity, now: datetime) -> bytes:
+    """What an entity's first version says."""
+    names = [{"name": entity.name, "used_from": None, "used_until": None}]
+    if entity.former_name:
+        names.append({"name": entity.former_name, "used_from": None, "used_until": day_of(now).isoformat()})
+    row = Entity(
+        uscc=entity.uscc,
+        name=entity.name,
+        category=entity.uscc[:2],
+        division=entity.division,
+        industry=entity.industry,
+        registration_status=entity.status,
+        established_on=entity.established_on,
+        deregistered_on=entity.deregistered_on,
+        archived_at=now if entity.archived else None,
+        source="registrar",
+        created_at=now,
+        updated_at=now,
+    )
+    return content_of(row, names)
+
+
+def _registered(uscc: str, content: bytes, now: datetime) -> Any:
     return events.new_event(
         ACTOR,
         now,
         "entity.registered",
-        uscc=entity.uscc,
+        uscc=uscc,
         subject_type="entity",
-        subject_id=entity.uscc,
+        subject_id=uscc,
         after=events.commitment(b"", content),
     )
 
@@ -176,21 +204,14 @@ async def _enter_records(session: AsyncSession, catalogue: Catalogue, written: l
 def _line(catalogue: Catalogue, draft: Draft, number: int, now: datetime) -> str:
     """A draft staged as if it had first been shown the day after its decision."""
     shown = min(now, start_of(draft.decided_on + timedelta(days=1)))
-    facts = {**draft.restricted_facts, **draft.shared_facts, **draft.public_facts}
-    assessment = assess(
-        catalogue,
-        draft.item,
-        facts,
-        decided_on=draft.decided_on,
-        valid_until=draft.valid_until,
-        first_published_at=shown,
-    )
-    return staged_line(number, 1, draft, assessment, os.urandom(32))
+    assessment = assess(catalogue, draft, first_published_at=shown)
+    standing = standing_text(draft, assessment, now)
+    return staged_line(number, 1, draft, os.urandom(32), standing, assessment_text(assessment, standing))
 
 
-async def _close_some(session: AsyncSession, now: datetime) -> None:
+async def _close_some(session: AsyncSession, catalogue: Catalogue, now: datetime) -> None:
     """A few records of each state that only later steps of their life would bring."""
-    for index, state in enumerate(CLOSED_STATES):
+    for index, action in enumerate(CLOSING):
         statement = (
             select(Record)
             .where(col(Record.item_code) == "administrative-penalty", col(Record.state) == State.PUBLISHED)
@@ -199,7 +220,7 @@ async def _close_some(session: AsyncSession, now: datetime) -> None:
             .limit(CLOSED_EACH)
         )
         for record in (await session.execute(statement)).scalars().all():
-            await records.change_state(session, ACTOR, now, record, state, "演示数据 demonstration")
+            await life.move(session, catalogue, ACTOR, now, record, action, reason="演示数据 demonstration")
         await session.flush()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from credit_service.catalogue.facts import checker_of
 from credit_service.catalogue.models import Catalogue, Field, Item
 from credit_service.demo.population import SEED, DemoAgency, DemoEntity
-from credit_service.records.rules import Draft
+from credit_service.records.rules import Draft, attested_notices
 
 RECORDS = 20_000
 OPEN_ENDED = date(2099, 12, 31)
@@ -75,6 +75,7 @@ def _draft(
     )
     return Draft(
         item=item,
+        notices=attested_notices(catalogue, item, decided_on, "演示数据"),
         uscc=entity.uscc,
         entity_name=entity.name,
         document_number=f"{agency.name[-6:-3]}演〔{decided_on.year}〕{number + 1}号",

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
 from credit_service.audit import events
 from credit_service.entities import profile, store
-from credit_service.entities.models import Entity, EntityName, EntityWrite, RegistrationStatus
+from credit_service.entities.models import Entity, EntityName, EntityVersion, EntityWrite, RegistrationStatus
 from credit_service.identity import industries
 from credit_service.identity.uscc import Uscc
 from credit_service.platform.context import Actor
 from credit_service.platform.database import driver_connection
-from credit_service.platform.days import day_of
+from credit_service.platform.days import day_of, rfc3339
 from credit_service.platform.errors import (
     INVALID_REQUEST,
     PRECONDITION_FAILED,
@@ -54,11 +54,12 @@ def _apply(entity: Entity, body: EntityWrite, code: Uscc, now: datetime) -> None
     entity.updated_at = now
 
 
-def _content(entity: Entity, names: list[dict[str, str | None]]) -> bytes:
+def content_of(entity: Entity, names: list[dict[str, str | None]]) -> bytes:
+    """Canonical JSON of what the registry says of an entity: a version's content, and what its digest covers."""
     return events.canonical_json(
         {
-            **entity.model_dump(mode="json", exclude={"created_at", "updated_at", "version", "archived_at"}),
-            "archived": entity.archived_at is not None,
+            **entity.model_dump(mode="json", exclude={"created_at", "updated_at", "version"}),
+            "archived_at": rfc3339(entity.archived_at) if entity.archived_at else None,
             "names": names,
         }
     )
@@ -128,25 +129,50 @@ async def put_entity(
         entity = _new(uscc, body.name, "registrar", now)
         session.add(entity)
     else:
-        before = events.commitment(b"", _content(entity, await _names(session, entity.uscc)))
+        before = events.commitment(b"", content_of(entity, await _names(session, entity.uscc)))
         entity.version += 1
     _apply(entity, body, uscc, now)
     await _replace_names(session, entity, body)
+    content = content_of(entity, await _names(session, entity.uscc))
+    change = "entity.registered" if created else "entity.updated"
+    _append_version(session, actor, now, entity, content, before, change)
+    await rewrite_profile(session, uscc.value, now)
+    return entity, created
+
+
+def _append_version(
+    session: AsyncSession,
+    actor: Actor,
+    now: datetime,
+    entity: Entity,
+    content: bytes,
+    before: bytes | None,
+    change: str,
+) -> None:
+    session.add(
+        EntityVersion(
+            uscc=entity.uscc,
+            version=entity.version,
+            recorded_at=now,
+            change=change,
+            actor=actor.id,
+            request_id=actor.request_id,
+            content=content.decode(),
+        )
+    )
     event = events.new_event(
         actor,
         now,
-        "entity.registered" if created else "entity.updated",
-        uscc=uscc.value,
+        change,
+        uscc=entity.uscc,
         subject_type=SUBJECT_TYPE,
-        subject_id=uscc.value,
+        subject_id=entity.uscc,
         version=entity.version,
         before=before,
-        after=events.commitment(b"", _content(entity, await _names(session, entity.uscc))),
+        after=events.commitment(b"", content),
         reason=entity.quality_reason,
     )
     events.append(session, [event])
-    await rewrite_profile(session, uscc.value, now)
-    return entity, created
 
 
 def _new(code: Uscc, name: str, source: str, now: datetime) -> Entity:
@@ -163,9 +189,13 @@ def _new(code: Uscc, name: str, source: str, now: datetime) -> Entity:
     )
 
 
-def noted_digest(uscc: str, name: str) -> bytes:
-    """What the audit event of an entity says that only a record names yet."""
-    return events.commitment(b"", events.canonical_json({"name": name, "source": "record", "uscc": uscc}))
+_NO_INSTANT = datetime.min.replace(tzinfo=UTC)
+
+
+def noted_content(uscc: str, name: str) -> bytes:
+    """The first version of an entity that only a record names yet; when that was stands beside it, not in it."""
+    entity = _new(Uscc.parse(uscc, admit_bad_check_digit=True), name, "record", _NO_INSTANT)
+    return content_of(entity, [{"name": name, "used_from": None, "used_until": None}])
 
 
 async def ensure_entity(session: AsyncSession, actor: Actor, now: datetime, code: Uscc, name: str) -> Entity:
@@ -177,16 +207,7 @@ async def ensure_entity(session: AsyncSession, actor: Actor, now: datetime, code
         return await store.get_locked(session, code.value)
     entity = await store.get_locked(session, code.value)
     session.add(EntityName(uscc=code.value, id=uuid7(), name=name))
-    event = events.new_event(
-        actor,
-        now,
-        "entity.noted",
-        uscc=code.value,
-        subject_type=SUBJECT_TYPE,
-        subject_id=code.value,
-        after=noted_digest(code.value, name),
-    )
-    events.append(session, [event])
+    _append_version(session, actor, now, entity, noted_content(code.value, name), None, "entity.noted")
     return entity
 
 

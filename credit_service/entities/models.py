@@ -59,6 +59,20 @@ class EntityName(SQLModel, table=True):
     used_until: date | None = None
 
 
+class EntityVersion(SQLModel, table=True):
+    """What the registry said of an entity since ``recorded_at``; append-only. ``content`` is canonical JSON."""
+
+    __tablename__ = "entity_version"
+
+    uscc: str = Field(sa_column=uscc_column(primary_key=True))
+    version: int = Field(primary_key=True)
+    recorded_at: datetime = Field(sa_column=instant_column())
+    change: str = Field(sa_column=text_column())
+    actor: str = Field(sa_column=text_column())
+    request_id: str = Field(sa_column=text_column())
+    content: str = Field(sa_column=text_column())
+
+
 class Profile(SQLModel, table=True):
     """The rendered JSON of one entity for one audience; out of date from ``fresh_until`` on."""
 

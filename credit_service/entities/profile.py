@@ -48,13 +48,15 @@ _PUBLIC_MEMBERS = """
 RENDER = f"""
 WITH shown AS MATERIALIZED (
     SELECT r.uscc, i.section, i.list_colour, r.decided_on, r.id,
-        r.state IN ('published', 'withheld') AS shared,
+        r.state IN ('published', 'withheld') AND $2 < coalesce(r.disclosure_until, 'infinity') AS shared,
         coalesce(r.state = 'published' AND r.publicity_from <= $2
             AND $2 < coalesce(r.publicity_until, 'infinity'), false) AS visible,
         least(CASE WHEN r.state = 'published' AND r.publicity_from > $2 THEN r.publicity_from END,
-              CASE WHEN r.state = 'published' AND r.publicity_until > $2 THEN r.publicity_until END) AS boundary,
+              CASE WHEN r.state = 'published' AND r.publicity_until > $2 THEN r.publicity_until END,
+              CASE WHEN r.disclosure_until > $2 THEN r.disclosure_until END) AS boundary,
         json_build_object({_PUBLIC_MEMBERS})::text AS open_text,
-        CASE WHEN $3::text[] <> '{{public}}' THEN json_build_object('state', r.state, 'version', r.version,
+        CASE WHEN $3::text[] <> '{{public}}' THEN json_build_object('state', r.state,
+            'state_from', r.state_from, 'state_reason', r.state_reason, 'version', r.version,
             'recorded_at', r.recorded_at, 'changed_at', r.changed_at, 'source_uscc', r.source_uscc,
             'rule_version', r.rule_version,
             'explanation', r.explanation, 'shared_facts', r.shared_facts)::text END AS shared_text,

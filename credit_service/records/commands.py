@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -23,8 +24,10 @@ from credit_service.platform.context import Actor
 from credit_service.platform.days import day_of
 from credit_service.platform.errors import FieldError, Problem
 from credit_service.records import rules, store
-from credit_service.records.models import Outcome, Record, RecordReceipt, RecordSubmission, RecordVersion, State
+from credit_service.records.contract import RecordReceipt, RecordSubmission
+from credit_service.records.models import Outcome, Record, RecordVersion, State
 from credit_service.records.rules import AGENCY_NOT_GRANTED, RECORD_CLOSED, RECORD_REFUSED, Assessment, Draft
+from credit_service.records.standing import committed, standing_of
 
 SUBJECT_TYPE = "record"
 STORED = "record.stored"
@@ -45,7 +48,14 @@ async def draft_of(
     if agency is None or not may_submit(agency.grants, item.code, authority.division):
         raise Problem(AGENCY_NOT_GRANTED, errors=[FieldError("/item_code", "agency-grant")])
     facts = checker_of(item)(body.facts)
-    errors = [*rules.check_dates(body.decided_on, body.valid_until, day_of(now)), *facts.errors]
+    notices = tuple(notice.model_dump(mode="json") for notice in body.notices)
+    consent = body.consent.model_dump(mode="json") if body.consent else None
+    errors = [
+        *rules.check_dates(body.decided_on, body.valid_until, day_of(now)),
+        *rules.check_notices(notices, body.decided_on, day_of(now)),
+        *rules.check_consent(catalogue, item, body.decided_on, agency.level, consent),
+        *facts.errors,
+    ]
     if errors:
         raise Problem(RECORD_REFUSED, errors=errors)
     return Draft(
@@ -63,6 +73,9 @@ async def draft_of(
         public_facts=facts.public,
         shared_facts=facts.shared,
         restricted_facts=facts.restricted,
+        notices=notices,
+        consent=consent,
+        publicity_grounds=body.publicity_grounds.model_dump(exclude_none=True) if body.publicity_grounds else None,
     )
 
 
@@ -82,6 +95,7 @@ async def submit(
 ) -> RecordReceipt:
     """Store a record, recognise an unchanged one, or correct the stored one (natural key of four).
 
+    Proof of notice that comes with an otherwise unchanged re-submission counts as a correction: it may open publicity.
     Raises what ``draft_of`` raises, and ``RECORD_CLOSED`` when the record was repaired, annulled or withdrawn.
     """
     draft = await draft_of(session, catalogue, actor, now, body)
@@ -89,13 +103,23 @@ async def submit(
     entity = await entities.ensure_entity(session, actor, now, code, draft.entity_name)
     warnings = await _warnings(session, entity, draft)
     current = await store.by_natural_key(session, draft.natural_key)
-    if current is not None and current.content_digest == rules.content_digest(rules.content_of(draft)):
+    if current is not None and is_unchanged(current, draft):
         return _receipt(Outcome.UNCHANGED, current, warnings)
     if current is not None and current.state not in rules.OPEN_STATES:
         raise Problem(RECORD_CLOSED, extra={"state": current.state})
-    record = await _store(session, catalogue, actor, now, draft, current)
+    record = await store_draft(session, catalogue, actor, now, draft, current)
     await entities.rewrite_profile(session, record.uscc, now)
     return _receipt(Outcome.CORRECTED if current is not None else Outcome.STORED, record, warnings)
+
+
+def is_unchanged(current: Record, draft: Draft) -> bool:
+    """Whether a re-submission brings nothing new: neither content nor proof of notice, consent or grounds."""
+    return (
+        current.content_digest == rules.content_digest(rules.content_of(draft))
+        and (not draft.notices or list(draft.notices) == current.notices)
+        and draft.consent in (None, current.consent)
+        and draft.publicity_grounds in (None, current.publicity_grounds)
+    )
 
 
 async def correct(
@@ -103,84 +127,70 @@ async def correct(
 ) -> None:
     """Correct an open record as an import found it; the caller holds the entity's lock and renders its profile."""
     current = await store.by_id(session, record_id)
-    await _store(session, catalogue, actor, now, draft, current)
+    await store_draft(session, catalogue, actor, now, draft, current)
     await session.flush()
 
 
-async def _store(
-    session: AsyncSession, catalogue: Catalogue, actor: Actor, now: datetime, draft: Draft, current: Record | None
+async def store_draft(
+    session: AsyncSession,
+    catalogue: Catalogue,
+    actor: Actor,
+    now: datetime,
+    draft: Draft,
+    current: Record | None,
+    reason: str | None = None,
 ) -> Record:
     """Judge a draft and write it with its version and audit event: a new record, or a correction of ``current``."""
-    content = rules.content_of(draft)
-    assessment = rules.assess(
-        catalogue,
-        draft.item,
-        {**draft.restricted_facts, **draft.shared_facts, **draft.public_facts},
-        decided_on=draft.decided_on,
-        valid_until=draft.valid_until,
-        first_published_at=_first_published(current, now),
-    )
-    record = _write(session, current, draft, assessment, rules.content_digest(content), now)
-    await _record_version(session, actor, now, record, content, corrected=current is not None)
+    if current is not None:
+        draft = replace(
+            draft,
+            notices=draft.notices or tuple(current.notices),
+            consent=draft.consent or current.consent,
+            publicity_grounds=draft.publicity_grounds or current.publicity_grounds,
+        )
+    # A correction never restarts the publicity clock: it goes on from the first publication.
+    first_published_at = (current.publicity_from if current is not None else None) or now
+    assessment = rules.assess(catalogue, draft, first_published_at=first_published_at)
+    record = _write(session, current, draft, assessment, now)
+    change = STORED if current is None else CORRECTED
+    await append_version(session, actor, now, record, rules.content_of(draft), change, reason)
     return record
 
 
-async def change_state(
-    session: AsyncSession, actor: Actor, now: datetime, record: Record, state: State, reason: str
-) -> None:
-    """Move a record to another state with the reason, as a version of its own; the caller renders the profile."""
-    versions = await store.versions(session, record)
-    content = versions[-1].content.encode()
-    record.state = state.value
-    record.version += 1
-    record.changed_at = now
-    _append_version(session, actor, now, record, content, versions[-1].commitment, f"record.{state.value}", reason)
-
-
-def _first_published(current: Record | None, now: datetime) -> datetime:
-    """A correction never restarts the publicity clock: it goes on from the first publication."""
-    if current is None:
-        return now
-    return current.publicity_from or current.recorded_at
-
-
 def _write(
-    session: AsyncSession, current: Record | None, draft: Draft, assessment: Assessment, digest: bytes, now: datetime
+    session: AsyncSession, current: Record | None, draft: Draft, assessment: Assessment, now: datetime
 ) -> Record:
     values: dict[str, Any] = {name: getattr(draft, name) for name in Draft.__dataclass_fields__ if name != "item"} | {
         name: getattr(assessment, name) for name in Assessment.__dataclass_fields__
     }
-    values |= {"explanation": list(assessment.explanation), "content_digest": digest, "changed_at": now}
+    values |= {
+        "explanation": list(assessment.explanation),
+        "notices": list(draft.notices),
+        "content_digest": rules.content_digest(rules.content_of(draft)),
+        "changed_at": now,
+    }
+    began = assessment.publicity_from or now
     if current is None:
-        record = Record(id=uuid7(), item_code=draft.item.code, version=1, recorded_at=now, **values)
+        record = Record(id=uuid7(), item_code=draft.item.code, version=1, recorded_at=now, state_from=began, **values)
         session.add(record)
         return record
+    if State.AWAITING_NOTICE in (current.state, assessment.state) and current.state != assessment.state:
+        # Publication begins, or is held back, now; any other correction reaches back to where its state began.
+        current.state_from = now
     for name, value in values.items():
         setattr(current, name, value)
     current.version += 1
     return current
 
 
-async def _record_version(
-    session: AsyncSession, actor: Actor, now: datetime, record: Record, content: bytes, *, corrected: bool
+async def append_version(
+    session: AsyncSession, actor: Actor, now: datetime, record: Record, content: bytes, change: str, reason: str | None
 ) -> None:
-    before = (await store.versions(session, record))[-1].commitment if corrected else None
-    _append_version(session, actor, now, record, content, before, CORRECTED if corrected else STORED, None)
-
-
-def _append_version(
-    session: AsyncSession,
-    actor: Actor,
-    now: datetime,
-    record: Record,
-    content: bytes,
-    before: bytes | None,
-    change: str,
-    reason: str | None,
-) -> None:
-    """Append the version and its audit event; the log holds only the salted commitment of the content."""
+    """Append the version and its audit event; the log holds only the salted commitment of what it says."""
+    before = await store.commitment_of(session, record, record.version - 1) if record.version > 1 else None
+    standing = standing_of(record.model_dump())
     salt = events.new_salt()
-    after = events.commitment(salt, content)
+    after = events.commitment(salt, committed(content, standing))
     session.add(
         RecordVersion(
             uscc=record.uscc,
@@ -194,6 +204,7 @@ def _append_version(
             salt=salt,
             commitment=after,
             content=content.decode(),
+            standing=standing.decode(),
         )
     )
     event = events.new_event(
@@ -220,4 +231,6 @@ async def _warnings(session: AsyncSession, entity: Entity, draft: Draft) -> list
 
 
 def _receipt(outcome: Outcome, record: Record, warnings: list[str]) -> RecordReceipt:
+    if record.state == State.AWAITING_NOTICE:
+        warnings = [*warnings, State.AWAITING_NOTICE.value]
     return RecordReceipt(outcome=outcome, id=record.id, uscc=record.uscc, version=record.version, warnings=warnings)

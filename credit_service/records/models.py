@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
-from pydantic import Field as ApiField
 from sqlalchemy import JSON, BigInteger, Column, LargeBinary
 from sqlmodel import Field, SQLModel
 
@@ -16,15 +14,39 @@ from credit_service.platform.columns import code_column, instant_column, text_co
 
 
 class State(StrEnum):
-    """Where a record stands. What is *visible* follows from state and time together, never from state alone."""
+    """Where a record stands. What is *visible* follows from state and time together, never from state alone.
 
+    A publication that its term has ended is still ``published``: nothing has to happen for it to stop being shown.
+    """
+
+    AWAITING_NOTICE = "awaiting-notice"  # 已决定, 待送达告知
     PUBLISHED = "published"  # 公示中(以公示期为准)
     WITHHELD = "withheld"  # 不公示
     REPAIRED = "repaired"  # 已修复
     ANNULLED = "annulled"  # 已撤销
     WITHDRAWN = "withdrawn"  # 报送单位撤回
+    REMOVED = "removed"  # 已移出名单
     SHIELDED = "shielded"  # 临时屏蔽
     ARCHIVED = "archived"  # 已归档
+
+
+class NoticeKind(StrEnum):
+    """What the subject must have been told before an adverse record is published."""
+
+    FACTS_GROUNDS_AND_RIGHTS = "facts-grounds-and-rights"  # 拟作出决定告知书 (行政处罚法 art. 44)
+    PUBLICITY = "publicity-notice"  # 公示告知 (Order 45 art. 8)
+    REPAIR = "repair-notice"  # 信用修复告知书 (国办发〔2025〕22号 九, 两书同达)
+
+
+class ServiceMeans(StrEnum):
+    """送达方式 How a notice reached the subject (民事诉讼法, chapter on service; 行政处罚法 art. 61)."""
+
+    DIRECT = "direct"  # 直接送达
+    LEFT = "left-in-place"  # 留置送达
+    ELECTRONIC = "electronic"  # 电子送达
+    POST = "post"  # 邮寄送达
+    PUBLIC = "public-announcement"  # 公告送达
+    ATTESTED = "attested-by-agency"  # 报送单位随批次声明已送达
 
 
 class Outcome(StrEnum):
@@ -60,11 +82,18 @@ class Record(SQLModel, table=True):
     explanation: list[dict[str, str]] = Field(sa_column=Column(JSON, nullable=False))
     rule_version: str = Field(sa_column=text_column())
     state: str = Field(sa_column=code_column())
+    state_from: datetime = Field(sa_column=instant_column())
+    state_reason: str | None = Field(default=None, sa_column=text_column(nullable=True))
+    state_basis: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+    notices: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    consent: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+    publicity_grounds: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
     publicity_from: datetime | None = Field(default=None, sa_column=instant_column(nullable=True))
     publicity_until: datetime | None = Field(default=None, sa_column=instant_column(nullable=True))
     publicity_earliest_stop: date | None = None
     publicity_latest_stop: date | None = None
     repair_eligible_from: date | None = None
+    disclosure_until: datetime | None = Field(default=None, sa_column=instant_column(nullable=True))
     version: int
     content_digest: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     recorded_at: datetime = Field(sa_column=instant_column())
@@ -72,7 +101,11 @@ class Record(SQLModel, table=True):
 
 
 class RecordVersion(SQLModel, table=True):
-    """Every version as it was recorded; append-only. It is superseded when the next version was recorded."""
+    """Every version as it was recorded; append-only. It is superseded when the next version was recorded.
+
+    ``content`` is what the agency stated, ``standing`` what followed from it in law, both as canonical JSON; they and
+    the salt are empty once lawfully erased. ``commitment`` is SHA-256 of salt, content, a line feed and standing.
+    """
 
     __tablename__ = "record_version"
 
@@ -84,9 +117,10 @@ class RecordVersion(SQLModel, table=True):
     reason: str | None = Field(default=None, sa_column=text_column(nullable=True))
     actor: str = Field(sa_column=text_column())
     request_id: str = Field(sa_column=text_column())
-    salt: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    salt: bytes | None = Field(sa_column=Column(LargeBinary))
     commitment: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    content: str = Field(sa_column=text_column())
+    content: str | None = Field(sa_column=text_column(nullable=True))
+    standing: str | None = Field(sa_column=text_column(nullable=True))
 
 
 class CatalogueItem(SQLModel, table=True):
@@ -116,6 +150,7 @@ class Import(SQLModel, table=True):
     template: str = Field(sa_column=text_column())
     atomicity: str = Field(sa_column=text_column())
     file_name: str = Field(sa_column=text_column())
+    notice_attestation: str | None = Field(default=None, sa_column=text_column(nullable=True))
     state: str = Field(sa_column=text_column())
     rows_done: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
     stored: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
@@ -139,39 +174,3 @@ class ImportReceipt(SQLModel, table=True):
     record_id: UUID | None = None
     errors: list[dict[str, str]] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
     warnings: list[str] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
-
-
-DocumentNumber = Annotated[
-    str, ApiField(min_length=1, max_length=128, description="决定文书号 Number of the deciding document")
-]
-
-
-class RecordSubmission(BaseModel):
-    """One record as an agency 数据来源单位 submits it."""
-
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
-
-    item_code: str = ApiField(
-        max_length=64, description="目录事项代码 Catalogue item", examples=["administrative-penalty"]
-    )
-    uscc: str = ApiField(max_length=40, description="统一社会信用代码 Unified social credit code of the entity")
-    entity_name: str = ApiField(min_length=2, max_length=200, description="行政相对人名称 Name of the entity")
-    document_number: DocumentNumber
-    decided_on: date = ApiField(description="决定日期 Decision date (Asia/Shanghai)")
-    valid_until: date | None = ApiField(default=None, description="有效期至 End of validity; 2099-12-31 is open-ended")
-    authority_uscc: str = ApiField(max_length=40, description="决定机关统一社会信用代码 Code of the deciding authority")
-    authority_name: str = ApiField(min_length=2, max_length=200, description="决定机关 Deciding authority")
-    legal_basis: str = ApiField(min_length=2, max_length=4000, description="依据 Provision the decision cites")
-    facts: dict[str, Any] = ApiField(
-        default_factory=dict, description="事项字段 The item's own fields (see the catalogue)"
-    )
-
-
-class RecordReceipt(BaseModel):
-    """What became of a submission."""
-
-    outcome: Outcome = ApiField(description="处理结果 stored, unchanged or corrected")
-    id: UUID = ApiField(description="记录标识 Record id")
-    uscc: str = ApiField(description="统一社会信用代码")
-    version: int = ApiField(description="版本 Version of the record")
-    warnings: list[str] = ApiField(default_factory=list, description="提示 Warnings, e.g. name-differs")

@@ -25,7 +25,8 @@ from credit_service.platform.errors import NOT_FOUND, FieldError, Problem
 from credit_service.platform.http import actor_of, change, json_answer, matches
 from credit_service.platform.idempotency import StoredAnswer
 from credit_service.records import commands, rules, store
-from credit_service.records.models import Outcome, Record, RecordReceipt, RecordSubmission
+from credit_service.records.contract import RecordReceipt, RecordSubmission
+from credit_service.records.models import Outcome, Record
 from credit_service.records.views import ListIndex, RecordPage, RecordView, view
 
 router = APIRouter(tags=["records 信用信息记录"])
@@ -57,7 +58,7 @@ async def submit_record(
 def _seen_by(audience: Audience, now: datetime) -> ColumnElement[bool] | None:
     if audience is Audience.PUBLIC:
         return store.visible_at(now)
-    return store.shared() if audience is Audience.AGENCY else None
+    return store.shared_at(now) if audience is Audience.AGENCY else None
 
 
 def _tagged(request: Request, content: Any, audience: Audience) -> Response:
@@ -86,7 +87,8 @@ async def read_record(
     if record is None:
         raise Problem(NOT_FOUND)
     audience = audience_of(principal, record.uscc)
-    if not _may_see(record, audience, now):
+    is_source = audience is Audience.AGENCY and record.source_uscc == principal.agency_uscc
+    if not is_source and not _may_see(record, audience, now):
         raise Problem(NOT_FOUND)
     require_purpose(principal, audience, credit_purpose, record.uscc)
     return _tagged(request, view(state.catalogue, record, audience, now), audience)
@@ -95,7 +97,7 @@ async def read_record(
 def _may_see(record: Record, audience: Audience, now: datetime) -> bool:
     if audience is Audience.PUBLIC:
         return rules.is_visible(record.state, record.publicity_from, record.publicity_until, now)
-    return audience is not Audience.AGENCY or record.state in rules.OPEN_STATES
+    return audience is not Audience.AGENCY or rules.is_shared(record.state, record.disclosure_until, now)
 
 
 @router.get("/v1/entities/{uscc}/records", response_model=RecordPage)

@@ -6,16 +6,17 @@ One submission and a million imported rows go through the same functions, so the
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
 from credit_service.audit.events import canonical_json
-from credit_service.catalogue.models import Catalogue, Item
-from credit_service.catalogue.rules import classify, publicity_window, rule_for
+from credit_service.catalogue.models import Catalogue, Item, NoticeRule
+from credit_service.catalogue.rules import OPEN_ENDED_YEAR, add_period, classify, publicity_window, rule_for
 from credit_service.platform.days import day_of, start_of
 from credit_service.platform.errors import FieldError, ProblemType
-from credit_service.records.models import State
+from credit_service.records.models import NoticeKind, ServiceMeans, State
 
 RECORD_REFUSED = ProblemType(
     "record-refused", 422, "记录不符合目录规则", "The record does not meet the catalogue's rules"
@@ -27,8 +28,10 @@ AGENCY_NOT_GRANTED = ProblemType(
     "agency-not-granted", 403, "单位未获该事项报送授权", "The agency may not submit this item for this division"
 )
 
-OPEN_STATES = frozenset({State.PUBLISHED, State.WITHHELD})
+OPEN_STATES = frozenset({State.AWAITING_NOTICE, State.PUBLISHED, State.WITHHELD})
 """A record in any other state is closed: re-submission cannot bring it back."""
+SHARED_STATES = frozenset({State.PUBLISHED, State.WITHHELD})
+"""States in which agencies see each other's record (政务共享)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,13 @@ class Draft:
     public_facts: dict[str, Any]
     shared_facts: dict[str, Any]
     restricted_facts: dict[str, Any]
+    notices: tuple[dict[str, Any], ...] = ()
+    consent: dict[str, Any] | None = None
+    publicity_grounds: dict[str, Any] | None = None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {**self.restricted_facts, **self.shared_facts, **self.public_facts}
 
     @property
     def natural_key(self) -> tuple[str, str, str, str]:
@@ -60,6 +70,7 @@ class Assessment:
     """What the law says of a draft: severity and why, and when it may be shown. Instants are UTC.
 
     An empty ``publicity_until`` of a published record means that no rule ends its publicity (a licence, for one).
+    From ``disclosure_until`` on nobody but the subject and its supervisor is shown the record at all.
     """
 
     severity: str | None
@@ -71,6 +82,7 @@ class Assessment:
     publicity_earliest_stop: date | None
     publicity_latest_stop: date | None
     repair_eligible_from: date | None
+    disclosure_until: datetime | None
 
 
 def check_dates(decided_on: date, valid_until: date | None, today: date) -> list[FieldError]:
@@ -83,38 +95,123 @@ def check_dates(decided_on: date, valid_until: date | None, today: date) -> list
     return errors
 
 
-def assess(
-    catalogue: Catalogue,
-    item: Item,
-    facts: dict[str, Any],
-    *,
-    decided_on: date,
-    valid_until: date | None,
-    first_published_at: datetime,
-) -> Assessment:
-    """Severity and publicity of a record under the rule in force when it was decided (Order 36, arts. of chapter 2).
+def notice_rule(catalogue: Catalogue, item: Item, decided_on: date) -> NoticeRule | None:
+    """The notice rule a decision had to follow; ``None`` where none was in force yet on its date."""
+    rule = rule_for(catalogue, "notice", item.notice_rule, decided_on, decided_on)
+    return rule if rule is not None and rule.in_force(decided_on) else None
 
-    ``first_published_at`` is the instant it can first be shown: when it was first recorded, unless shown before.
-    """
-    published_on = day_of(first_published_at)
-    severity = classify(item, rule_for(catalogue, "severity", item.severity_rule, decided_on, published_on), facts)
-    rule = rule_for(catalogue, "publicity", item.publicity_rule, decided_on, published_on)
-    window = publicity_window(
-        rule, severity, decided_on=decided_on, first_published_on=published_on, valid_until=valid_until
+
+def missing_notices(
+    catalogue: Catalogue, item: Item, decided_on: date, notices: Iterable[Mapping[str, Any]]
+) -> tuple[str, ...]:
+    """Notices without whose proof of service the record may not be published (两书同达; 行政处罚法 art. 44)."""
+    rule = notice_rule(catalogue, item, decided_on)
+    if rule is None or not rule.gate:
+        return ()
+    served = {notice["kind"] for notice in notices}
+    return tuple(kind for kind in rule.notices if kind not in served)
+
+
+def attested_notices(
+    catalogue: Catalogue, item: Item, decided_on: date, attestation: str | None
+) -> tuple[dict[str, Any], ...]:
+    """Proof of notice for a row of a file whose agency vouches for the service of every notice the law asks for."""
+    rule = notice_rule(catalogue, item, decided_on) if attestation is not None else None
+    if rule is None:
+        return ()
+    day, means = decided_on.isoformat(), ServiceMeans.ATTESTED.value
+    return tuple(
+        {"document_number": None, "evidence": attestation, "kind": kind, "means": means, "served_on": day}
+        for kind in rule.notices
     )
-    reasons = (*severity.explanation, *window.explanation)
+
+
+def check_notices(notices: Iterable[Mapping[str, Any]], decided_on: date, today: date) -> list[FieldError]:
+    """The notice of the intended decision comes before the decision (行政处罚法 art. 44), and none from the future."""
+    errors = []
+    for index, notice in enumerate(notices):
+        served_on = date.fromisoformat(notice["served_on"])
+        if served_on > today:
+            errors.append(FieldError(f"/notices/{index}/served_on", "service-date-in-future"))
+        if notice["kind"] == NoticeKind.FACTS_GROUNDS_AND_RIGHTS and served_on > decided_on:
+            errors.append(FieldError(f"/notices/{index}/served_on", "行政处罚法第四十四条: before the decision"))
+    return errors
+
+
+_LEVELS = {"county": "district", "city": "city", "province": "province"}
+
+
+def check_consent(
+    catalogue: Catalogue, item: Item, decided_on: date, level: str, consent: Mapping[str, Any] | None
+) -> list[FieldError]:
+    """A listing by an authority of some levels needs the consent of the next higher one (Order 44 art. 22)."""
+    rule = notice_rule(catalogue, item, decided_on)
+    needed = {_LEVELS[name] for name in rule.consent_of_higher_authority_for} if rule is not None else set()
+    if level in needed and consent is None:
+        return [FieldError("/consent", f"consent of the next higher authority ({rule.version if rule else ''})")]
+    if consent is not None and date.fromisoformat(consent["consented_on"]) > decided_on:
+        return [FieldError("/consent/consented_on", "consent comes before the decision")]
+    return []
+
+
+def assess(catalogue: Catalogue, draft: Draft, *, first_published_at: datetime) -> Assessment:
+    """Severity and publicity of a record under the rule in force when it was decided (Order 36, chapter 2).
+
+    ``first_published_at`` is the instant it can first be shown: when it was first recorded, or the proof of notice came
+    in, unless shown before. Without the notices the law asks for nothing is shown and the window is still open.
+    """
+    item, decided_on = draft.item, draft.decided_on
+    published_on = day_of(first_published_at)
+    severity = classify(
+        item, rule_for(catalogue, "severity", item.severity_rule, decided_on, published_on), draft.facts
+    )
+    grounds = draft.publicity_grounds or {}
+    window = publicity_window(
+        rule_for(catalogue, "publicity", item.publicity_rule, decided_on, published_on),
+        severity,
+        decided_on=decided_on,
+        first_published_on=published_on,
+        valid_until=draft.valid_until,
+        exceptionally_published=bool(grounds.get("necessary_because")),
+        auto_stop_suppressed=bool(grounds.get("uncorrected_because")),
+    )
+    missing = missing_notices(catalogue, item, decided_on, draft.notices) if window.published else ()
+    shown = window.published and not missing
     stop = start_of(window.latest_stop) if window.latest_stop else None
+    reasons = [
+        {"article": reason.article, "fact": reason.fact} for reason in (*severity.explanation, *window.explanation)
+    ]
+    reasons += [{"article": "notice", "fact": f"not served: {kind}"} for kind in missing]
     return Assessment(
         severity=severity.severity,
-        explanation=tuple({"article": reason.article, "fact": reason.fact} for reason in reasons),
+        explanation=tuple(reasons),
         rule_version=window.rule_version,
-        state=State.PUBLISHED if window.published else State.WITHHELD,
-        publicity_from=first_published_at if window.published else None,
-        publicity_until=stop if window.published else None,
-        publicity_earliest_stop=window.earliest_stop,
-        publicity_latest_stop=window.latest_stop,
-        repair_eligible_from=window.repair_eligible_from,
+        state=State.PUBLISHED if shown else State.AWAITING_NOTICE if missing else State.WITHHELD,
+        publicity_from=first_published_at if shown else None,
+        publicity_until=stop if shown else None,
+        publicity_earliest_stop=None if missing else window.earliest_stop,
+        publicity_latest_stop=None if missing else window.latest_stop,
+        repair_eligible_from=None if missing else window.repair_eligible_from,
+        disclosure_until=_disclosure_until(
+            catalogue, draft, stop if window.published else None, endless=shown and stop is None
+        ),
     )
+
+
+def _disclosure_until(catalogue: Catalogue, draft: Draft, stop: datetime | None, *, endless: bool) -> datetime | None:
+    """披露期限: the instant from which an adverse record is no longer disclosed (上海 art. 35 and others: five years).
+
+    Counted from the finding, or from the end of a statutory term that runs longer; never before publicity ends, and
+    not at all while a listing goes on without an end (河南 art. 19: extended while still listed).
+    """
+    rule = rule_for(catalogue, "retention", draft.item.retention_rule, draft.decided_on, draft.decided_on)
+    if rule is None or endless:
+        return None
+    ends_on = draft.decided_on
+    if draft.valid_until is not None and draft.valid_until.year < OPEN_ENDED_YEAR:
+        ends_on = max(ends_on, draft.valid_until)
+    limit = start_of(add_period(ends_on, rule.disclosure_maximum))
+    return max(limit, stop) if stop is not None else limit
 
 
 def content_of(draft: Draft) -> bytes:
@@ -153,3 +250,8 @@ def is_visible(state: str, publicity_from: datetime | None, publicity_until: dat
         and publicity_from <= now
         and (publicity_until is None or now < publicity_until)
     )
+
+
+def is_shared(state: str, disclosure_until: datetime | None, now: datetime) -> bool:
+    """Whether other agencies are shown it: until repair, annulment or withdrawal, and within the disclosure limit."""
+    return state in SHARED_STATES and (disclosure_until is None or now < disclosure_until)

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, or_, select, true
+from sqlalchemy import ColumnElement, and_, func, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -31,6 +31,27 @@ async def by_id(session: AsyncSession, record_id: UUID) -> Record | None:
     return (await session.execute(select(Record).where(col(Record.id) == record_id))).scalar_one_or_none()
 
 
+async def by_id_locked(session: AsyncSession, record_id: UUID) -> Record | None:
+    """The record with its entity's row held: whoever changes a record is alone with its entity until the end."""
+    found = await by_id(session, record_id)
+    if found is None:
+        return None
+    held = select(col(Entity.uscc)).where(col(Entity.uscc) == found.uscc).with_for_update(key_share=True)
+    await session.execute(held)
+    await session.refresh(found)
+    return found
+
+
+async def commitment_of(session: AsyncSession, record: Record, version: int) -> bytes:
+    statement = select(col(RecordVersion.commitment)).where(
+        col(RecordVersion.uscc) == record.uscc,
+        col(RecordVersion.record_id) == record.id,
+        col(RecordVersion.version) == version,
+    )
+    found: bytes = (await session.execute(statement)).scalar_one()
+    return found
+
+
 async def versions(session: AsyncSession, record: Record) -> Sequence[RecordVersion]:
     """Every version of a record, the oldest first."""
     statement = (
@@ -50,9 +71,12 @@ def visible_at(now: datetime) -> ColumnElement[bool]:
     )
 
 
-def shared() -> ColumnElement[bool]:
-    """Shared between agencies: until repair, annulment or withdrawal stops sharing (Order 36 art. 3)."""
-    return col(Record.state).in_((State.PUBLISHED, State.WITHHELD))
+def shared_at(now: datetime) -> ColumnElement[bool]:
+    """Shared between agencies: until repair, annulment or withdrawal stops sharing (Order 36 art. 3), or the limit."""
+    return and_(
+        col(Record.state).in_((State.PUBLISHED, State.WITHHELD)),
+        or_(col(Record.disclosure_until).is_(None), col(Record.disclosure_until) > now),
+    )
 
 
 def in_division(prefix: str) -> ColumnElement[bool]:
@@ -101,3 +125,38 @@ async def receipts(
         conditions.append(col(ImportReceipt.outcome) == outcome)
     statement = select(ImportReceipt).where(*conditions).order_by(col(ImportReceipt.row_number)).limit(limit + 1)
     return (await session.execute(statement)).scalars().all()
+
+
+async def content_of(session: AsyncSession, record: Record) -> bytes:
+    """The canonical content of the record's newest version."""
+    statement = select(col(RecordVersion.content)).where(
+        col(RecordVersion.uscc) == record.uscc,
+        col(RecordVersion.record_id) == record.id,
+        col(RecordVersion.version) == record.version,
+    )
+    content: str | None = (await session.execute(statement)).scalar_one()
+    return (content or "").encode()
+
+
+async def due_for_archive(session: AsyncSession, now: datetime, limit: int) -> Sequence[Record]:
+    """Records past their disclosure limit, with their entities held; rows that another worker holds are passed over."""
+    statement = (
+        select(Record, Entity)
+        .join(Entity, col(Entity.uscc) == col(Record.uscc))
+        .where(
+            col(Record.disclosure_until) <= now,
+            col(Record.state) != State.ARCHIVED,
+            col(Record.state) != State.SHIELDED,
+        )
+        .order_by(col(Record.uscc), col(Record.id))
+        .limit(limit)
+        .with_for_update(key_share=True, skip_locked=True)
+    )
+    return [record for record, _ in (await session.execute(statement)).all()]
+
+
+async def erase(session: AsyncSession, record: Record, now: datetime) -> int:
+    """Empty every version of a record through the one function that may (migration 0002)."""
+    statement = select(func.erase_record(record.uscc, record.id, now))
+    emptied: int = (await session.execute(statement)).scalar_one()
+    return emptied

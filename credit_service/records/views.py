@@ -42,6 +42,8 @@ class RecordView(BaseModel):
     facts: dict[str, Any] = ApiField(description="事项字段(社会公开)")
     visible_to_public: bool | None = ApiField(default=None, description="是否公示中")
     state: str | None = ApiField(default=None, description="状态")
+    state_from: datetime | None = ApiField(default=None, description="状态起始时间 (UTC)")
+    state_reason: str | None = ApiField(default=None, description="状态变更理由")
     version: int | None = ApiField(default=None, description="版本")
     recorded_at: datetime | None = ApiField(default=None, description="入库时间 (UTC)")
     changed_at: datetime | None = ApiField(default=None, description="变更时间 (UTC)")
@@ -92,6 +94,8 @@ _PUBLIC = (
 )
 _SHARED = (
     "state",
+    "state_from",
+    "state_reason",
     "version",
     "recorded_at",
     "changed_at",

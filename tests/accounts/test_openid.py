@@ -220,7 +220,8 @@ async def test_a_provider_that_stalls_keeps_no_caller_waiting(
         monkeypatch.setattr(openid, "KEPT_SECONDS", -1.0)
         monkeypatch.setattr(openid, "LEAST_SECONDS_BETWEEN_FETCHES", 0.0)
         await openid.verify(keys, provider.token(), now=NOW)
-        assert keys._renewal is not None and not keys._renewal.done()
+        assert keys._renewal is not None
+        assert not keys._renewal.done()
         await keys.close()
 
 

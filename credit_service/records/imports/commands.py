@@ -64,6 +64,7 @@ class Request:
     atomicity: str
     file_name: str
     content_type: str
+    notice_attestation: str | None = None
 
 
 def new_executor() -> Executor:
@@ -117,13 +118,22 @@ class Importer:
                 self._check_same(known)
                 if known.state in FINISHED:
                     return known, True
-            context = Context(self._actor, agency.uscc, agency.name, agency.grants, self._clock.now(), admitted)
+            context = Context(
+                actor=self._actor,
+                source_uscc=agency.uscc,
+                source_name=agency.name,
+                source_level=agency.level,
+                notice_attestation=self._request.notice_attestation,
+                grants=agency.grants,
+                now=self._clock.now(),
+                admitted=admitted,
+            )
             return await self._receive(stream, most_bytes, agency, context, known), False
 
     def _check_same(self, known: Import) -> None:
-        asked = (self._request.atomicity, self._request.file_name)
+        asked = (self._request.atomicity, self._request.file_name, self._request.notice_attestation)
         template_fits = self._request.template in (AUTOMATIC, known.template)
-        if not template_fits or (known.atomicity, known.file_name) != asked:
+        if not template_fits or (known.atomicity, known.file_name, known.notice_attestation) != asked:
             raise Problem(
                 IDEMPOTENCY_KEY_REUSED, errors=[FieldError("header:Idempotency-Key", "same key, other import")]
             )
@@ -235,6 +245,7 @@ class Importer:
             template=plan.template,
             atomicity=self._request.atomicity,
             file_name=self._request.file_name,
+            notice_attestation=self._request.notice_attestation,
             state="receiving",
             created_at=now,
             updated_at=now,

@@ -16,9 +16,9 @@ import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
-from credit_service.audit.events import SCHEMA, canonical_event, canonical_json
+from credit_service.audit.events import SCHEMA, canonical_event, canonical_json, commitment
 from credit_service.catalogue.models import Catalogue
-from credit_service.entities.commands import noted_digest
+from credit_service.entities.commands import noted_content
 from credit_service.identity.uscc import check_digit_flags
 from credit_service.platform.context import Actor
 from credit_service.platform.database import driver_connection
@@ -39,7 +39,8 @@ CREATE TEMPORARY TABLE IF NOT EXISTS import_staging (
     valid_until date, legal_basis text, public_facts text, shared_facts text, restricted_facts text, content_head text,
     event_id uuid, content_digest bytea, salt bytea, commitment bytea, severity text, explanation json,
     rule_version text, state text, publicity_from timestamptz, publicity_until timestamptz,
-    publicity_earliest_stop date, publicity_latest_stop date, repair_eligible_from date
+    publicity_earliest_stop date, publicity_latest_stop date, repair_eligible_from date, disclosure_until timestamptz,
+    standing text
 ) ON COMMIT DELETE ROWS
 """
 
@@ -51,8 +52,8 @@ ORDER BY s.uscc, s.row_number
 
 _NOTE_ENTITIES = """
 WITH given AS (
-    SELECT * FROM unnest($1::varchar[], $2::text[], $3::text[], $4::uuid[], $5::uuid[], $6::bytea[])
-        AS t (uscc, name, flags, name_id, event_id, event)
+    SELECT * FROM unnest($1::varchar[], $2::text[], $3::text[], $4::uuid[], $5::uuid[], $6::bytea[], $10::text[])
+        AS t (uscc, name, flags, name_id, event_id, event, content)
 ), noted AS (
     INSERT INTO entity (uscc, name, category, division, registration_status, quality_flags, source, created_at,
         updated_at)
@@ -62,6 +63,9 @@ WITH given AS (
     ON CONFLICT DO NOTHING RETURNING uscc
 ), named AS (
     INSERT INTO entity_name (uscc, id, name) SELECT g.uscc, g.name_id, g.name FROM given g JOIN noted USING (uscc)
+), versioned AS (
+    INSERT INTO entity_version (uscc, version, recorded_at, change, actor, request_id, content)
+    SELECT g.uscc, 1, $7, 'entity.noted', $8, $9, g.content FROM given g JOIN noted USING (uscc)
 )
 INSERT INTO audit_event (uscc, id, occurred_at, action, subject_type, subject_id, actor, canonical)
 SELECT g.uscc, g.event_id, $7, 'entity.noted', 'entity', g.uscc, $8, g.event FROM given g JOIN noted USING (uscc)
@@ -84,11 +88,13 @@ WITH stored AS (
     INSERT INTO record (uscc, id, item_code, document_number, authority_uscc, authority_name, source_uscc, source_name,
         entity_name, decided_on, valid_until, legal_basis, public_facts, shared_facts, restricted_facts, severity,
         explanation, rule_version, state, publicity_from, publicity_until, publicity_earliest_stop,
-        publicity_latest_stop, repair_eligible_from, version, content_digest, recorded_at, changed_at)
+        publicity_latest_stop, repair_eligible_from, disclosure_until, state_from, notices, version, content_digest,
+        recorded_at, changed_at)
     SELECT uscc, record_id, $1, document_number, authority_uscc, authority_name, $2, $3,
         entity_name, decided_on, valid_until, legal_basis, public_facts::json, shared_facts::json,
         restricted_facts::json, severity, explanation, rule_version, state, publicity_from, publicity_until,
-        publicity_earliest_stop, publicity_latest_stop, repair_eligible_from, 1, content_digest, $4, $4
+        publicity_earliest_stop, publicity_latest_stop, repair_eligible_from, disclosure_until,
+        coalesce(publicity_from, $4), standing::json -> 'notices', 1, content_digest, $4, $4
     FROM import_staging WHERE wave = $5
     ON CONFLICT ON CONSTRAINT record_natural_key DO NOTHING
     RETURNING 1
@@ -100,9 +106,10 @@ SELECT count(*) FROM stored
 _STORED_ROWS = "import_staging s JOIN record r ON r.uscc = s.uscc AND r.id = s.record_id"
 
 _VERSION = f"""
-INSERT INTO record_version (uscc, record_id, version, recorded_at, change, actor, request_id, salt, commitment, content)
+INSERT INTO record_version (uscc, record_id, version, recorded_at, change, actor, request_id, salt, commitment, content,
+    standing)
 SELECT s.uscc, s.record_id, 1, $1, 'record.stored', $2, $3, s.salt, s.commitment,
-    {CONTENT}
+    {CONTENT}, s.standing
 FROM {{rows}} WHERE s.wave = $4
 """
 
@@ -113,12 +120,15 @@ FROM {{rows}} WHERE s.wave = $3
 """
 
 _RECEIPT = """
-INSERT INTO import_receipt (import_id, row_number, outcome, uscc, record_id)
-SELECT $1, s.row_number, 'stored', s.uscc, s.record_id FROM {rows} WHERE s.wave = $2
+INSERT INTO import_receipt (import_id, row_number, outcome, uscc, record_id, warnings)
+SELECT $1, s.row_number, 'stored', s.uscc, s.record_id,
+    CASE WHEN s.state = 'awaiting-notice' THEN '["awaiting-notice"]'::json END
+FROM {rows} WHERE s.wave = $2
 """
 
 _KNOWN = """
-SELECT s.row_number, s.uscc, r.id, r.state, r.content_digest = s.content_digest AS same
+SELECT s.row_number, s.uscc, r.id, r.state, r.content_digest = s.content_digest
+    AND NOT (r.state = 'awaiting-notice' AND s.state <> 'awaiting-notice') AS same
 FROM import_staging s JOIN record r
     ON r.uscc = s.uscc AND r.item_code = $1 AND r.document_number = s.document_number
     AND r.authority_uscc = s.authority_uscc
@@ -133,7 +143,8 @@ WHERE fresh_until > '-infinity' AND uscc IN (
     WHERE r.outcome IN ('stored', 'corrected'))
 """
 _WARN = """
-UPDATE import_receipt SET warnings = '["name-differs"]'
+UPDATE import_receipt
+SET warnings = CASE WHEN warnings IS NULL THEN '["name-differs"]' ELSE '["awaiting-notice", "name-differs"]' END::json
 FROM import_staging s JOIN entity e ON e.uscc = s.uscc
 WHERE import_id = $1 AND import_receipt.row_number = s.row_number AND outcome <> 'refused' AND s.entity_name <> e.name
     AND NOT EXISTS (
@@ -221,10 +232,12 @@ class Merger:
         if not missing:
             return
         columns = list(zip(*(self._noted(row["uscc"], row["entity_name"]) for row in missing), strict=True))
-        await connection.execute(_NOTE_ENTITIES, *columns, self._now, self._actor.id)
+        *first, contents = columns
+        await connection.execute(_NOTE_ENTITIES, *first, self._now, self._actor.id, self._actor.request_id, contents)
 
-    def _noted(self, uscc: str, name: str) -> tuple[str, str, str, UUID, UUID, bytes]:
+    def _noted(self, uscc: str, name: str) -> tuple[str, str, str, UUID, UUID, bytes, str]:
         event_id = uuid7()
+        content = noted_content(uscc, name)
         event = canonical_event(
             event_id=event_id,
             occurred_at=self._now,
@@ -235,10 +248,10 @@ class Merger:
             version=1,
             actor=self._actor,
             before=None,
-            after=noted_digest(uscc, name),
+            after=commitment(b"", content),
             reason=None,
         )
-        return uscc, name, ",".join(sorted(check_digit_flags(uscc))), uuid7(), event_id, event
+        return uscc, name, ",".join(sorted(check_digit_flags(uscc))), uuid7(), event_id, event, content.decode()
 
     async def _merge_wave(
         self, session: AsyncSession, connection: Connection[Any], wave: int, receipts: list[Receipt]
@@ -294,6 +307,7 @@ class Merger:
             decided_on=day,
             source_uscc=self._source[0],
             source_name=self._source[1],
+            notices=tuple(orjson.loads(staged["standing"])["notices"]),
             **{name: staged[name] for name in same},
             **facts,
         )

@@ -109,6 +109,15 @@ async def import_file(
     template: Annotated[str, Query(max_length=64, description="数据模板, auto按表头识别 Template")] = "auto",
     atomicity: Annotated[Literal["row", "file"], Query(description="逐行或整批 Per row or per file")] = "row",
     file_name: Annotated[str, Query(max_length=200, description="文件名 File name")] = "",
+    notice_attestation: Annotated[
+        str | None,
+        Query(
+            min_length=4,
+            max_length=500,
+            description="告知送达声明 The agency's word, with its reference, that the law's notices were served on "
+            "every subject in the file; without it adverse records wait unpublished for proof of notice",
+        ),
+    ] = None,
 ) -> Response:
     """批量报送 Import a file. With the same key a cut-off import goes on and a finished one answers again."""
     key = idempotency.checked_key(idempotency_key)
@@ -121,7 +130,9 @@ async def import_file(
         state.catalogue,
         state.import_executor,
         actor_of(request, principal),
-        commands.Request(key, template, atomicity, file_name, request.headers.get("content-type", "")),
+        commands.Request(
+            key, template, atomicity, file_name, request.headers.get("content-type", ""), notice_attestation
+        ),
     )
     try:
         record, again = await importer.run(request.stream(), state.settings.max_import_bytes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -10,6 +11,7 @@ from uuid_utils.compat import uuid7
 from credit_service.audit.events import canonical_json, commitment
 from credit_service.records import rules
 from credit_service.records.rules import Assessment, Draft
+from credit_service.records.standing import committed, standing_of
 
 _FACTS = b',"public_facts":'
 """Where the canonical content goes on with the facts; no field before it can hold these bytes unescaped."""
@@ -43,15 +45,24 @@ STAGED_COLUMNS = (
     "publicity_earliest_stop",
     "publicity_latest_stop",
     "repair_eligible_from",
+    "disclosure_until",
+    "standing",
 )
 
 
-def staged_line(
-    number: int, wave: int, draft: Draft, assessment: Assessment, salt: bytes, assessed: str | None = None
-) -> str:
-    """A draft as a line of COPY text for the staging table; ``assessed`` saves writing the same assessment again."""
+def standing_text(draft: Draft, assessment: Assessment, now: datetime) -> bytes:
+    """The standing of a record that is stored at ``now``; the same for every row with the same assessment."""
+    values: dict[str, Any] = {name: getattr(assessment, name) for name in Assessment.__dataclass_fields__}
+    values |= {"state_from": assessment.publicity_from or now, "state_reason": None, "state_basis": None}
+    for name in ("notices", "consent", "publicity_grounds", "source_uscc", "source_name"):
+        values[name] = getattr(draft, name)
+    return standing_of(values)
+
+
+def staged_line(number: int, wave: int, draft: Draft, salt: bytes, standing: bytes, assessed: str) -> str:
+    """A draft as a line of COPY text for the staging table; ``assessed`` is ``assessment_text`` of its assessment."""
     content = rules.content_of(draft)
-    after = commitment(salt, content)
+    after = commitment(salt, committed(content, standing))
     fields = (
         str(number),
         str(wave),
@@ -71,7 +82,7 @@ def staged_line(
         str(uuid7()),
     )
     binary = f"\\\\x{rules.content_digest(content).hex()}\t\\\\x{salt.hex()}\t\\\\x{after.hex()}"
-    return f"{_line(fields)}\t{binary}\t{assessed or assessment_text(assessment)}\n"
+    return f"{_line(fields)}\t{binary}\t{assessed}\n"
 
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
@@ -96,7 +107,9 @@ def _escape(value: str | None) -> str:
     return value
 
 
-def assessment_text(assessment: Assessment) -> str:
+def assessment_text(assessment: Assessment, standing: bytes) -> str:
+    """The last columns of a staged line: what the law says of the row."""
+
     def text(value: Any) -> str | None:
         return value.isoformat() if value is not None else None
 
@@ -113,6 +126,8 @@ def assessment_text(assessment: Assessment) -> str:
                 text(assessment.publicity_earliest_stop),
                 text(assessment.publicity_latest_stop),
                 text(assessment.repair_eligible_from),
+                text(assessment.disclosure_until),
+                standing.decode(),
             ),
         )
     )

@@ -25,10 +25,10 @@ from credit_service.platform.context import Actor
 from credit_service.platform.days import day_of
 from credit_service.platform.errors import FieldError, Problem
 from credit_service.records import rules
-from credit_service.records.imports.staging import assessment_text, staged_line
+from credit_service.records.imports.staging import assessment_text, staged_line, standing_text
 from credit_service.records.imports.templates import Plan, template_of
 from credit_service.records.imports.values import EMPTY, ValueRefused, parse_date, parse_list, parse_ten_thousand_yuan
-from credit_service.records.rules import Assessment, Draft
+from credit_service.records.rules import Draft
 
 NATURAL_PERSON = "natural-person"
 MOST_RECEIPT_ERRORS = 20
@@ -44,6 +44,9 @@ class Context:
     actor: Actor
     source_uscc: str
     source_name: str
+    source_level: str
+    notice_attestation: str | None
+    """The agency's word that every notice the law asks for was served, where it gave one with the file."""
     grants: tuple[tuple[str, str], ...]
     now: datetime
     admitted: frozenset[str]
@@ -82,7 +85,8 @@ class _Judge:
         self.catalogue = _catalogue()
         self.today = day_of(context.now)
         self.items: dict[date, Item | Problem] = {}
-        self.assessments: dict[tuple[Any, ...], tuple[Assessment, str]] = {}
+        self.assessments: dict[tuple[Any, ...], tuple[bytes, str]] = {}
+        self.attested: dict[date, tuple[dict[str, Any], ...]] = {}
         self.deciding: dict[Item, tuple[str, ...]] = {}
         self.authorities: dict[str, tuple[str, list[FieldError]]] = {}
         self.seen: dict[tuple[str, str, str, str], int] = {}
@@ -166,6 +170,7 @@ class _Judge:
         if isinstance(item, Problem):
             errors += [FieldError(self._label("core:decided_on"), error.rule, error.detail) for error in item.errors]
             return None
+        self._check_consent(item, decided_on, errors)
         facts = checker_of(item)(self._facts(row, errors))
         errors += [FieldError(self._label("fact:" + e.pointer[7:]), e.rule) for e in facts.errors]
         return Draft(
@@ -183,6 +188,7 @@ class _Judge:
             public_facts=facts.public,
             shared_facts=facts.shared,
             restricted_facts=facts.restricted,
+            notices=self._notices(item, decided_on),
         )
 
     def _texts(self, row: dict[str, str], errors: list[FieldError]) -> dict[str, str]:
@@ -292,7 +298,8 @@ class _Judge:
             names = self.deciding[item] = tuple(sorted(found))
         return names
 
-    def _assessment(self, draft: Draft) -> tuple[Assessment, str]:
+    def _assessed(self, draft: Draft) -> tuple[bytes, str]:
+        """Standing and staged columns of a draft, remembered by everything they can turn on."""
         public = draft.public_facts
         deciding = [
             _frozen(public.get(name) or draft.shared_facts.get(name) or draft.restricted_facts.get(name))
@@ -301,25 +308,29 @@ class _Judge:
         key = (draft.decided_on, draft.valid_until, *deciding)
         known = self.assessments.get(key)
         if known is None:
-            facts = {**draft.restricted_facts, **draft.shared_facts, **public}
-            assessment = rules.assess(
-                self.catalogue,
-                draft.item,
-                facts,
-                decided_on=draft.decided_on,
-                valid_until=draft.valid_until,
-                first_published_at=self.context.now,
-            )
-            known = self.assessments[key] = (assessment, assessment_text(assessment))
+            assessment = rules.assess(self.catalogue, draft, first_published_at=self.context.now)
+            standing = standing_text(draft, assessment, self.context.now)
+            known = self.assessments[key] = (standing, assessment_text(assessment, standing))
         return known
+
+    def _notices(self, item: Item, decided_on: date) -> tuple[dict[str, Any], ...]:
+        known = self.attested.get(decided_on)
+        if known is None:
+            known = self.attested[decided_on] = rules.attested_notices(
+                self.catalogue, item, decided_on, self.context.notice_attestation
+            )
+        return known
+
+    def _check_consent(self, item: Item, decided_on: date, errors: list[FieldError]) -> None:
+        found = rules.check_consent(self.catalogue, item, decided_on, self.context.source_level, None)
+        errors += [FieldError("", f"{error.rule}: submit it singly") for error in found]
 
     def _stage(self, number: int, draft: Draft, index: int) -> None:
         key = draft.natural_key
         wave = self.seen.get(key, 0) + 1
         self.seen[key] = wave
-        assessment, assessed = self._assessment(draft)
         salt = self.salts[32 * index : 32 * index + 32]
-        self.out.append(staged_line(number, wave, draft, assessment, salt, assessed))
+        self.out.append(staged_line(number, wave, draft, salt, *self._assessed(draft)))
 
 
 def _frozen(value: Any) -> Any:

@@ -1,0 +1,91 @@
+"""What agencies send and get back about records."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+from pydantic import Field as ApiField
+
+from credit_service.records.models import NoticeKind, Outcome, ServiceMeans
+
+DocumentNumber = Annotated[
+    str, ApiField(min_length=1, max_length=128, description="决定文书号 Number of the deciding document")
+]
+
+
+Reason = Annotated[str, ApiField(min_length=4, max_length=2000, description="理由 Reason")]
+
+
+class Strict(BaseModel):
+    """Unknown members are refused."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+
+class Notice(Strict):
+    """A notice 告知书 served on the subject, and what proves it."""
+
+    kind: NoticeKind = ApiField(description="告知书类型")
+    document_number: str | None = ApiField(default=None, max_length=128, description="告知书文号")
+    served_on: date = ApiField(description="送达日期 Day of service (Asia/Shanghai)")
+    means: ServiceMeans = ApiField(description="送达方式")
+    evidence: str = ApiField(min_length=2, max_length=500, description="送达凭证 Reference of the proof of service")
+
+
+class Consent(Strict):
+    """上级机关同意 The next higher authority's consent to a listing or a removal (Order 44 art. 22)."""
+
+    authority_uscc: str = ApiField(max_length=40, description="同意机关统一社会信用代码")
+    authority_name: str = ApiField(min_length=2, max_length=200, description="同意机关")
+    document_number: DocumentNumber
+    consented_on: date = ApiField(description="同意日期")
+
+
+class PublicityGrounds(Strict):
+    """Grounds for showing what is not shown by default, or for showing it on: good only where the rule allows it."""
+
+    necessary_because: Reason | None = ApiField(
+        default=None, description="确有必要公示的理由 Why a minor matter must be published (Order 36 chapter 2)"
+    )
+    uncorrected_because: Reason | None = ApiField(
+        default=None, description="届满未纠正继续公示的理由 Why it stays published at its maximum (国办发〔2025〕22号)"
+    )
+
+
+class RecordSubmission(Strict):
+    """One record as an agency 数据来源单位 submits it."""
+
+    item_code: str = ApiField(
+        max_length=64, description="目录事项代码 Catalogue item", examples=["administrative-penalty"]
+    )
+    uscc: str = ApiField(max_length=40, description="统一社会信用代码 Unified social credit code of the entity")
+    entity_name: str = ApiField(min_length=2, max_length=200, description="行政相对人名称 Name of the entity")
+    document_number: DocumentNumber
+    decided_on: date = ApiField(description="决定日期 Decision date (Asia/Shanghai)")
+    valid_until: date | None = ApiField(default=None, description="有效期至 End of validity; 2099-12-31 is open-ended")
+    authority_uscc: str = ApiField(max_length=40, description="决定机关统一社会信用代码 Code of the deciding authority")
+    authority_name: str = ApiField(min_length=2, max_length=200, description="决定机关 Deciding authority")
+    legal_basis: str = ApiField(min_length=2, max_length=4000, description="依据 Provision the decision cites")
+    notices: list[Notice] = ApiField(
+        default_factory=list, max_length=10, description="告知送达 Notices served on the subject, with their evidence"
+    )
+    consent: Consent | None = ApiField(
+        default=None, description="上级机关同意 Consent of the next higher authority, where the rule asks for it"
+    )
+    publicity_grounds: PublicityGrounds | None = ApiField(default=None, description="公示的特别理由")
+    facts: dict[str, Any] = ApiField(
+        default_factory=dict, description="事项字段 The item's own fields (see the catalogue)"
+    )
+
+
+class RecordReceipt(BaseModel):
+    """What became of a submission."""
+
+    outcome: Outcome = ApiField(description="处理结果 stored, unchanged or corrected")
+    id: UUID = ApiField(description="记录标识 Record id")
+    uscc: str = ApiField(description="统一社会信用代码")
+    version: int = ApiField(description="版本 Version of the record")
+    warnings: list[str] = ApiField(default_factory=list, description="提示 Warnings, e.g. name-differs")

@@ -1,0 +1,204 @@
+"""What happens to a stored record: proof of notice, repair, annulment, withdrawal, removal, shielding, archiving.
+
+Every move is a version of its own with its reason and its author, is in the audit events, and reaches every surface in
+its transaction. Nothing is ever silently deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from credit_service.accounts import commands as accounts
+from credit_service.accounts.rules import may_submit
+from credit_service.audit import events
+from credit_service.catalogue.models import Catalogue
+from credit_service.catalogue.rules import item_in_force
+from credit_service.entities import commands as entities
+from credit_service.identity.uscc import Uscc
+from credit_service.platform.context import Actor
+from credit_service.platform.days import day_of
+from credit_service.platform.errors import (
+    NOT_FOUND,
+    PRECONDITION_FAILED,
+    PRECONDITION_REQUIRED,
+    FieldError,
+    Problem,
+)
+from credit_service.records import commands, rules, store
+from credit_service.records.commands import append_version
+from credit_service.records.models import Record, State
+from credit_service.records.rules import RECORD_CLOSED, RECORD_REFUSED, Draft
+from credit_service.records.standing import Action, check_transition
+
+NOTICE_SERVED = "record.notice-served"
+ERASED = "record.erased"
+
+
+def version_tag(record: Record) -> str:
+    """The ETag by which a change of the record is asked for."""
+    return f'"v{record.version}"'
+
+
+async def for_change(session: AsyncSession, actor: Actor, record_id: UUID, if_match: str | None) -> Record:
+    """The record, held against other changes, if the actor's agency may change it and has seen its newest version.
+
+    An agency may change what it submitted and what it decided. Others' records do not exist for it (404). Raises
+    ``NOT_FOUND``, ``PRECONDITION_REQUIRED`` and ``PRECONDITION_FAILED``.
+    """
+    record = await store.by_id_locked(session, record_id)
+    if record is None or not await _answers_for(session, actor, record):
+        raise Problem(NOT_FOUND)
+    if if_match is None:
+        raise Problem(PRECONDITION_REQUIRED, errors=[FieldError("header:If-Match", "required for an update")])
+    if if_match.strip() not in ("*", version_tag(record)):
+        raise Problem(PRECONDITION_FAILED, extra={"current": version_tag(record), "state": record.state})
+    return record
+
+
+async def _answers_for(session: AsyncSession, actor: Actor, record: Record) -> bool:
+    agency = await accounts.load_agency(session, actor.agency_uscc or "")
+    if agency is None:
+        return False
+    if agency.uscc in (record.source_uscc, record.authority_uscc):
+        return True
+    successor = await accounts.successor_of(session, record.source_uscc)
+    division = Uscc.parse(record.authority_uscc, admit_bad_check_digit=True).division
+    return successor == agency.uscc and may_submit(agency.grants, record.item_code, division)
+
+
+async def move(
+    session: AsyncSession,
+    catalogue: Catalogue,
+    actor: Actor,
+    now: datetime,
+    record: Record,
+    action: Action,
+    *,
+    reason: str,
+    basis: Mapping[str, Any] | None = None,
+) -> Record:
+    """Make one transition of ``standing.TRANSITIONS`` and render the profile.
+
+    ``basis`` names the documents it rests on: a ruling, an annulling decision, a consent. A record that returns to
+    what its rule says is judged anew, with its first publication as before. Raises ``ILLEGAL_TRANSITION``.
+    """
+    transition = check_transition(action, record.state)
+    if transition.to is None:
+        assessment = rules.assess(
+            catalogue, draft_of(catalogue, record), first_published_at=record.publicity_from or now
+        )
+        record.state = assessment.state
+    else:
+        record.state = transition.to
+    began = record.publicity_from or record.recorded_at
+    record.state_from = min(began, record.recorded_at) if transition.retroactive else now
+    record.state_reason = reason
+    record.state_basis = dict(basis) if basis is not None else None
+    await _keep(session, actor, now, record, f"record.{action.value}", reason)
+    return record
+
+
+async def _keep(session: AsyncSession, actor: Actor, now: datetime, record: Record, change: str, reason: str) -> None:
+    content = await store.content_of(session, record)
+    record.version += 1
+    record.changed_at = now
+    await append_version(session, actor, now, record, content, change, reason)
+    await entities.rewrite_profile(session, record.uscc, now)
+
+
+async def serve_notices(
+    session: AsyncSession,
+    catalogue: Catalogue,
+    actor: Actor,
+    now: datetime,
+    record: Record,
+    notices: list[dict[str, Any]],
+) -> Record:
+    """Add proof of notice; with the last one the law asks for, publicity begins (两书同达).
+
+    Raises ``RECORD_REFUSED`` for dates that cannot be and ``RECORD_CLOSED`` when the record no longer stands.
+    """
+    if record.state not in rules.OPEN_STATES:
+        raise Problem(RECORD_CLOSED, extra={"state": record.state})
+    errors = rules.check_notices(notices, record.decided_on, day_of(now))
+    if errors:
+        raise Problem(RECORD_REFUSED, errors=errors)
+    replaced = {notice["kind"] for notice in notices}
+    record.notices = [notice for notice in record.notices if notice["kind"] not in replaced] + notices
+    if record.state == State.AWAITING_NOTICE:
+        assessment = rules.assess(catalogue, draft_of(catalogue, record), first_published_at=now)
+        if assessment.state != State.AWAITING_NOTICE:
+            record.state_from = now
+        for name in assessment.__dataclass_fields__:
+            setattr(record, name, getattr(assessment, name))
+        record.explanation = list(assessment.explanation)
+    await _keep(session, actor, now, record, NOTICE_SERVED, "、".join(sorted(replaced)))
+    return record
+
+
+def draft_of(catalogue: Catalogue, record: Record) -> Draft:
+    """A stored record as the draft its rules judge."""
+    names = [name for name in Draft.__dataclass_fields__ if name not in ("item", "notices")]
+    return Draft(
+        item=item_in_force(catalogue, record.item_code, record.decided_on),
+        notices=tuple(record.notices),
+        **{name: getattr(record, name) for name in names},
+    )
+
+
+async def correct(
+    session: AsyncSession, catalogue: Catalogue, actor: Actor, now: datetime, record: Record, draft: Draft, reason: str
+) -> Record:
+    """Correct what a record says, with the reason. Its natural key stays: a wrong subject is annulled, not corrected.
+
+    Raises ``RECORD_REFUSED`` when the key differs and ``RECORD_CLOSED`` when the record no longer stands.
+    """
+    if draft.natural_key != (record.uscc, record.item_code, record.document_number, record.authority_uscc):
+        raise Problem(RECORD_REFUSED, errors=[FieldError("/record", "a correction keeps the natural key")])
+    if record.state not in rules.OPEN_STATES:
+        raise Problem(RECORD_CLOSED, extra={"state": record.state})
+    await commands.store_draft(session, catalogue, actor, now, draft, record, reason)
+    await entities.rewrite_profile(session, record.uscc, now)
+    return record
+
+
+async def archive_due(session: AsyncSession, catalogue: Catalogue, actor: Actor, now: datetime, limit: int) -> int:
+    """Archive records whose disclosure limit has passed; gives how many. They had stopped being shown at that instant.
+
+    Several workers may do this at once: each takes rows no other holds.
+    """
+    due = await store.due_for_archive(session, now, limit)
+    for record in due:
+        await move(session, catalogue, actor, now, record, Action.ARCHIVE, reason="披露期限届满 disclosure limit")
+    return len(due)
+
+
+async def erase(session: AsyncSession, actor: Actor, now: datetime, record: Record, reason: str) -> int:
+    """Forget an archived record: its content and salts go, commitments and audit events stay and stay provable.
+
+    Gives the number of versions emptied. Raises ``RECORD_REFUSED`` unless it is archived and past its limit.
+    """
+    if record.state != State.ARCHIVED or record.disclosure_until is None or record.disclosure_until > now:
+        raise Problem(RECORD_REFUSED, errors=[FieldError("/state", "archived, with its disclosure limit passed")])
+    await session.flush()
+    emptied = await store.erase(session, record, now)
+    event = events.new_event(
+        actor,
+        now,
+        ERASED,
+        uscc=record.uscc,
+        subject_type=commands.SUBJECT_TYPE,
+        subject_id=str(record.id),
+        version=record.version,
+        before=await store.commitment_of(session, record, record.version),
+        reason=reason,
+    )
+    events.append(session, [event])
+    session.expire(record)
+    await entities.rewrite_profile(session, record.uscc, now)
+    return emptied
