@@ -32,6 +32,8 @@ from credit_service.platform.telemetry import Telemetry, configure_logging, metr
 from credit_service.records.imports.commands import new_executor
 from credit_service.records.imports.routes import IMPORT_PATH
 from credit_service.records.imports.routes import router as imports_router
+from credit_service.records.life_routes import router as life_router
+from credit_service.records.proceedings.routes import router as proceedings_router
 from credit_service.records.routes import router as records_router
 
 DESCRIPTION = """公共信用信息登记服务 Open public-credit registry for legal entities.
@@ -194,7 +196,16 @@ def create_app(
     state.catalogue = catalogue or load()
     state.keys = KeyStore(settings.keys_directory)
     state.database = database
-    for router in (lookup_router, entities_router, records_router, imports_router, accounts_router, operations):
+    for router in (
+        lookup_router,
+        entities_router,
+        records_router,
+        life_router,
+        proceedings_router,
+        imports_router,
+        accounts_router,
+        operations,
+    ):
         app.include_router(router)
     _refuse_undeclared(app)
     install_problem_handlers(app)

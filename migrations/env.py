@@ -16,8 +16,16 @@ from credit_service.entities import models as entities
 from credit_service.platform import idempotency
 from credit_service.platform.database import Database
 from credit_service.records import models as records
+from credit_service.records.proceedings import models as proceedings
 
-TABLES = (accounts, audit, entities, idempotency, records)  # imported for their tables, which fill SQLModel.metadata
+TABLES = (
+    accounts,
+    audit,
+    entities,
+    idempotency,
+    proceedings,
+    records,
+)  # imported for their tables, which fill SQLModel.metadata
 LOCK = 0x63726564  # one migration at a time on one database, whoever starts it
 
 

@@ -98,6 +98,15 @@ NOTICES = [
 """Proof that the subject was heard before the decision and told of publicity and repair with it."""
 
 
+CONSENT = {
+    "authority_uscc": compose("11", "500000", "00928000"),
+    "authority_name": "重庆市市场监督管理局",
+    "document_number": "渝市监信同〔2026〕1号",
+    "consented_on": "2026-03-31",
+}
+"""The next higher authority's consent to a listing by a district (Order 44 art. 22)."""
+
+
 def penalty(**changes: Any) -> dict[str, Any]:
     """A good penalty; ``facts`` given here replace single facts."""
     facts = {

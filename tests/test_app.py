@@ -64,7 +64,12 @@ async def test_each_role_meets_each_route(api: Api, role: Role) -> None:
     """401 for the public and 403 for others exactly where the table does not hold the role."""
     for route in api_routes(api.app):
         path = route.path.format(
-            uscc=COMPANY, record_id=UNKNOWN_ID, import_id=UNKNOWN_ID, code="taxpayer-grade-a", client_id="nobody"
+            uscc=COMPANY,
+            record_id=UNKNOWN_ID,
+            proceeding_id=UNKNOWN_ID,
+            import_id=UNKNOWN_ID,
+            code="taxpayer-grade-a",
+            client_id="nobody",
         )
         permission = declared_permission(route)
         assert permission is not None

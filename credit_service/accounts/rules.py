@@ -45,6 +45,10 @@ class Permission(StrEnum):
     WRITE_ENTITY = "entity:write"
     READ_RECORD = "record:read"
     SUBMIT_RECORD = "record:submit"
+    CHANGE_RECORD = "record:change"  # corrections, annulment, removal, shielding of what an agency answers for
+    ERASE_RECORD = "record:erase"
+    MANAGE_PROCEEDING = "proceeding:manage"
+    READ_PROCEEDING = "proceeding:read"
     READ_LIST = "list:read"
     IMPORT = "import:submit"
     READ_CATALOGUE = "catalogue:read"
@@ -64,6 +68,10 @@ PERMISSIONS: dict[Permission, frozenset[Role]] = {
     Permission.READ_CATALOGUE: EVERYONE,
     Permission.WRITE_ENTITY: frozenset({Role.REGISTRAR}),
     Permission.SUBMIT_RECORD: frozenset({Role.SUBMITTER}),
+    Permission.CHANGE_RECORD: frozenset({Role.SUBMITTER}),
+    Permission.ERASE_RECORD: frozenset({Role.ADMINISTRATOR}),
+    Permission.MANAGE_PROCEEDING: frozenset({Role.SUBMITTER}),
+    Permission.READ_PROCEEDING: frozenset({Role.SUBMITTER, Role.SUBJECT}),
     Permission.IMPORT: frozenset({Role.SUBMITTER}),
     Permission.READ_AUDIT: frozenset({Role.AUDITOR}),
     Permission.MANAGE_ACCOUNTS: frozenset({Role.ADMINISTRATOR}),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
@@ -89,3 +89,74 @@ class RecordReceipt(BaseModel):
     uscc: str = ApiField(description="统一社会信用代码")
     version: int = ApiField(description="版本 Version of the record")
     warnings: list[str] = ApiField(default_factory=list, description="提示 Warnings, e.g. name-differs")
+
+
+class NoticesServed(Strict):
+    """Proof of notice that comes after the decision was submitted."""
+
+    notices: list[Notice] = ApiField(min_length=1, max_length=10, description="告知送达")
+
+
+class Correction(Strict):
+    """更正 What the record should say, and why."""
+
+    reason: Reason
+    record: RecordSubmission = ApiField(description="更正后的记录 The record as it should be")
+
+
+class AnnulmentBasis(Strict):
+    """What annulled the decision: reconsideration, a judgment, the authority's own review (行政处罚法 art. 48)."""
+
+    kind: Literal["reconsideration", "judgment", "own-review", "supervision"] = ApiField(
+        description="行政复议, 判决, 自行撤销, 上级监督"
+    )
+    document_number: DocumentNumber
+    authority_name: str = ApiField(min_length=2, max_length=200, description="作出机关")
+    decided_on: date = ApiField(description="作出日期; the three working days to withdraw run from here")
+
+
+class Annulment(Strict):
+    """撤销 The decision behind a record no longer holds."""
+
+    reason: Reason
+    basis: AnnulmentBasis = ApiField(description="撤销依据 What annulled it")
+
+
+class Withdrawal(Strict):
+    """撤回 The source takes back what it should not have submitted."""
+
+    reason: Reason
+
+
+class Removal(Strict):
+    """移出名单 A listing ends before its term, by a decision of its own."""
+
+    reason: Reason
+    document_number: DocumentNumber
+    decided_on: date = ApiField(description="移出决定日期")
+    consent: Consent | None = ApiField(default=None, description="上级机关同意, where the rule asks for it")
+
+
+class Shielding(Strict):
+    """临时屏蔽 A court has approved a reorganisation plan or a settlement (国办发〔2025〕22号 七, Order 36)."""
+
+    reason: Reason
+    court_name: str = ApiField(min_length=2, max_length=200, description="裁定法院")
+    ruling_number: DocumentNumber
+    ruled_on: date = ApiField(description="裁定日期")
+    declaration: str = ApiField(min_length=4, max_length=2000, description="声明 Declaration shown with the file")
+
+
+class Unshielding(Strict):
+    """解除屏蔽 The plan was carried out or has failed."""
+
+    reason: Reason
+    outcome: Literal["performed", "failed"] = ApiField(description="执行完毕, 未能执行")
+    document_number: DocumentNumber
+    decided_on: date = ApiField(description="裁定日期")
+
+
+class Erasure(Strict):
+    """删除内容 Why an archived record is forgotten."""
+
+    reason: Reason

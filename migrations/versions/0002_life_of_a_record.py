@@ -84,6 +84,7 @@ CREATE TABLE proceeding (
     response text,
     record_id uuid,
     reason text,
+    salt bytea NOT NULL,
     version integer NOT NULL,
     opened_at timestamptz NOT NULL,
     changed_at timestamptz NOT NULL,

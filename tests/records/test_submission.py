@@ -12,7 +12,7 @@ import pytest
 
 from credit_service.accounts.rules import Role
 from credit_service.platform.days import start_of
-from tests.api import AGENCY, COMPANY, OTHER_AGENCY, OTHER_COMPANY, Api
+from tests.api import AGENCY, COMPANY, CONSENT, OTHER_AGENCY, OTHER_COMPANY, Api
 
 BAD_CHECK_DIGIT = "91350203M0001QKT19"
 TABLES = ("record", "record_version", "entity", "entity_name", "audit_event", "profile", "idempotency_key")
@@ -187,6 +187,7 @@ async def test_list_pages_have_no_gaps_and_no_doubles_while_it_grows(api: Api) -
             "item_code": "serious-dishonesty-market-regulation",
             "document_number": f"列〔2026〕{number}号",
             "decided_on": str(date(2026, 4, 1) + timedelta(days=number % 7)),
+            "consent": CONSENT,
             "facts": dict.fromkeys(("violation_type", "violation_facts", "penalty_categories", "penalty_content"))
             | {"fine_amount": None, "legal_representative": None, "reason": "情节严重"},
         }

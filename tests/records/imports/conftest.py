@@ -23,6 +23,10 @@ from credit_service.platform.settings import Settings
 from tests.records.imports.files import AGENCY, AGENCY_NAME, OTHER_AUTHORITY
 
 
+ATTESTED = {"notice_attestation": "送达台账2026年4月"}
+"""The agency's word that the notices were served; without it the penalties of a file wait unpublished."""
+
+
 @dataclass
 class Sender:
     """An agency's system."""
@@ -33,7 +37,8 @@ class Sender:
 
     async def send(self, data: bytes, key: str = "k1", token: str | None = None, **query: str) -> httpx.Response:
         headers = {"Authorization": f"Bearer {token or self.token}", "Idempotency-Key": key}
-        return await self.http.post("/v1/imports", params=query, content=data, headers=headers)
+        asked = ATTESTED | query
+        return await self.http.post("/v1/imports", params=asked, content=data, headers=headers)
 
     async def get(self, path: str, token: str | None = None, **query: Any) -> httpx.Response:
         return await self.http.get(path, params=query, headers={"Authorization": f"Bearer {token or self.token}"})

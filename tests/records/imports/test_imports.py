@@ -18,7 +18,8 @@ from credit_service import worker
 from credit_service.platform.clock import SystemClock
 from credit_service.platform.database import Database
 from credit_service.records.imports import rendering
-from tests.records.imports.conftest import Sender
+from tests.api import NOTICES
+from tests.records.imports.conftest import ATTESTED, Sender
 from tests.records.imports.files import (
     AGENCY,
     BAD,
@@ -99,6 +100,7 @@ async def test_stored_bytes_are_those_of_a_single_submission(sender: Sender, own
             "authority_uscc": AGENCY,
             "authority_name": "重庆市渝中区市场监督管理局",
             "legal_basis": "《中华人民共和国食品安全法》第一百二十四条",
+            "notices": NOTICES,
             "facts": {
                 "subject_type": "legal_entity",
                 "legal_representative": "张三",
@@ -115,7 +117,8 @@ async def test_stored_bytes_are_those_of_a_single_submission(sender: Sender, own
     for version in versions:
         content = version["content"].encode()
         assert orjson.dumps(orjson.loads(content), option=orjson.OPT_SORT_KEYS) == content
-        assert version["commitment"] == hashlib.sha256(version["salt"] + content).digest()
+        committed = content + b"\n" + version["standing"].encode()
+        assert version["commitment"] == hashlib.sha256(version["salt"] + committed).digest()
         event = await owner.fetchrow(
             "SELECT * FROM audit_event WHERE subject_id = $1 AND subject_type = 'record'", str(version["record_id"])
         )
@@ -124,8 +127,8 @@ async def test_stored_bytes_are_those_of_a_single_submission(sender: Sender, own
         assert orjson.dumps(said, option=orjson.OPT_SORT_KEYS) == event["canonical"]
         assert said["after"] == version["commitment"].hex()
         assert (said["id"], said["subject"]["uscc"]) == (str(event["id"]), version["uscc"])
-    shapes = {tuple(sorted(orjson.loads(version["content"]))) for version in versions}
-    assert len(shapes) == 1
+    for column in ("content", "standing"):
+        assert len({tuple(sorted(orjson.loads(version[column]))) for version in versions}) == 1
     single = orjson.loads(versions[-1]["content"])
     imported = orjson.loads((await owner.fetchrow("SELECT content FROM record_version WHERE uscc = $1", company(1)))[0])
     same = ("entity_name", "uscc", "document_number")
@@ -135,7 +138,7 @@ async def test_stored_bytes_are_those_of_a_single_submission(sender: Sender, own
         for row in await owner.fetch("SELECT canonical FROM audit_event WHERE action = 'record.stored'")
     ]
     assert len({tuple(sorted(event)) for event in events}) == 1
-    columns = "severity, state, publicity_until, rule_version, explanation::jsonb AS explanation"
+    columns = "severity, state, publicity_until, rule_version, state_from, disclosure_until, explanation::jsonb AS why"
     codes = [company(1), company(3)]
     records = await owner.fetch(f"SELECT {columns} FROM record WHERE uscc = ANY($1)", codes)
     assert dict(records[0]) == dict(records[1])
@@ -308,7 +311,7 @@ async def test_a_cut_off_import_goes_on(sender: Sender, owner: Owner, monkeypatc
 
     headers = {"Authorization": f"Bearer {sender.token}", "Idempotency-Key": "k1"}
     with suppress(ConnectionResetError):
-        await sender.http.post("/v1/imports", content=dying(), headers=headers)
+        await sender.http.post("/v1/imports", params=ATTESTED, content=dying(), headers=headers)
     done = await owner.fetchval("SELECT rows_done FROM import")
     assert 0 < done < 300
     imported = (await sender.send(data)).json()

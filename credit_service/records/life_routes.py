@@ -1,0 +1,243 @@
+"""HTTP of what happens to a stored record. Each change names its reason and needs If-Match."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Path, Request, Response
+from pydantic import BaseModel
+from pydantic import Field as ApiField
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from credit_service.accounts import commands as accounts
+from credit_service.accounts.dependencies import requires
+from credit_service.accounts.rules import Permission, Principal
+from credit_service.catalogue.models import Catalogue
+from credit_service.platform.context import Actor
+from credit_service.platform.days import day_of
+from credit_service.platform.errors import NOT_FOUND, FieldError, Problem
+from credit_service.platform.http import actor_of, change, json_answer
+from credit_service.platform.idempotency import StoredAnswer
+from credit_service.records import commands, life, rules, store
+from credit_service.records.contract import (
+    Annulment,
+    Correction,
+    Erasure,
+    NoticesServed,
+    Removal,
+    Shielding,
+    Unshielding,
+    Withdrawal,
+)
+from credit_service.records.models import Record
+from credit_service.records.rules import RECORD_REFUSED
+from credit_service.records.standing import Action
+
+router = APIRouter(tags=["records 信用信息记录"])
+
+Changer = Annotated[Principal, Depends(requires(Permission.CHANGE_RECORD))]
+Id = Annotated[UUID, Path(description="记录标识 Record id")]
+IfMatch = Annotated[str | None, Header(description='"v<version>" or *')]
+IdempotencyKey = Annotated[str | None, Header(description="幂等键")]
+PATH = "/v1/records/{record_id}"
+
+
+class RecordState(BaseModel):
+    """Where a record stands after a change."""
+
+    id: UUID = ApiField(description="记录标识")
+    uscc: str = ApiField(description="统一社会信用代码")
+    state: str = ApiField(description="状态")
+    state_from: datetime = ApiField(description="状态起始时间 (UTC)")
+    version: int = ApiField(description="版本")
+
+
+def _answer(record: Record) -> StoredAnswer:
+    content = RecordState(**record.model_dump(include=set(RecordState.model_fields)))
+    return json_answer(content.model_dump(mode="json"), 200, {"ETag": life.version_tag(record)})
+
+
+Run = Callable[[AsyncSession, Catalogue, Actor, datetime, Record], Awaitable[Record]]
+
+
+async def _change(request: Request, principal: Principal, record_id: UUID, if_match: str | None, run: Run) -> Response:
+    state, actor = request.app.state, actor_of(request, principal)
+
+    async def changed(session: AsyncSession) -> StoredAnswer:
+        record = await life.for_change(session, actor, record_id, if_match)
+        return _answer(await run(session, state.catalogue, actor, state.clock.now(), record))
+
+    return await change(request, principal, changed)
+
+
+@router.post(f"{PATH}/notices", response_model=RecordState)
+async def serve_notices(
+    request: Request,
+    record_id: Id,
+    body: NoticesServed,
+    principal: Changer,
+    if_match: IfMatch = None,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """补报送达 Proof of notice; with the last one the law asks for, publicity begins."""
+
+    async def run(session: AsyncSession, catalogue: Catalogue, actor: Actor, now: datetime, record: Record) -> Record:
+        notices = [notice.model_dump(mode="json") for notice in body.notices]
+        return await life.serve_notices(session, catalogue, actor, now, record, notices)
+
+    return await _change(request, principal, record_id, if_match, run)
+
+
+@router.post(f"{PATH}/correction", response_model=RecordState)
+async def correct(
+    request: Request,
+    record_id: Id,
+    body: Correction,
+    principal: Changer,
+    if_match: IfMatch = None,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """更正 Correct what a record says; item, document, entity and authority stay."""
+
+    async def run(session: AsyncSession, catalogue: Catalogue, actor: Actor, now: datetime, record: Record) -> Record:
+        draft = await commands.draft_of(session, catalogue, actor, now, body.record)
+        return await life.correct(session, catalogue, actor, now, record, draft, body.reason)
+
+    return await _change(request, principal, record_id, if_match, run)
+
+
+@router.post(f"{PATH}/annulment", response_model=RecordState)
+async def annul(
+    request: Request,
+    record_id: Id,
+    body: Annulment,
+    principal: Changer,
+    if_match: IfMatch = None,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """撤销 The decision no longer holds: gone from every surface with this call, its reasons kept."""
+
+    async def run(session: AsyncSession, catalogue: Catalogue, actor: Actor, now: datetime, record: Record) -> Record:
+        _not_in_future(body.basis.decided_on <= day_of(now), "/basis/decided_on")
+        basis = body.basis.model_dump(mode="json")
+        return await life.move(session, catalogue, actor, now, record, Action.ANNUL, reason=body.reason, basis=basis)
+
+    return await _change(request, principal, record_id, if_match, run)
+
+
+def _not_in_future(holds: bool, pointer: str) -> None:
+    if not holds:
+        raise Problem(RECORD_REFUSED, errors=[FieldError(pointer, "decision-date-in-future")])
+
+
+@router.post(f"{PATH}/withdrawal", response_model=RecordState)
+async def withdraw(
+    request: Request,
+    record_id: Id,
+    body: Withdrawal,
+    principal: Changer,
+    if_match: IfMatch = None,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """撤回 The source takes back a record; it stays in the history."""
+
+    async def run(session: AsyncSession, catalogue: Catalogue, actor: Actor, now: datetime, record: Record) -> Record:
+        return await life.move(session, catalogue, actor, now, record, Action.WITHDRAW, reason=body.reason)
+
+    return await _change(request, principal, record_id, if_match, run)
+
+
+@router.post(f"{PATH}/removal", response_model=RecordState)
+async def remove(
+    request: Request,
+    record_id: Id,
+    body: Removal,
+    principal: Changer,
+    if_match: IfMatch = None,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """移出名单 End a listing by a decision of its own, with the higher authority's consent where needed."""
+
+    async def run(session: AsyncSession, catalogue: Catalogue, actor: Actor, now: datetime, record: Record) -> Record:
+        _not_in_future(body.decided_on <= day_of(now), "/decided_on")
+        item = catalogue.latest(record.item_code)
+        if item.list_colour is None:
+            raise Problem(RECORD_REFUSED, errors=[FieldError("", "an entry of a list")])
+        agency = await accounts.load_agency(session, actor.agency_uscc or "")
+        consent = body.consent.model_dump(mode="json") if body.consent else None
+        errors = rules.check_consent(catalogue, item, body.decided_on, agency.level if agency else "", consent)
+        if errors:
+            raise Problem(RECORD_REFUSED, errors=errors)
+        basis = body.model_dump(mode="json", exclude={"reason"})
+        return await life.move(session, catalogue, actor, now, record, Action.REMOVE, reason=body.reason, basis=basis)
+
+    return await _change(request, principal, record_id, if_match, run)
+
+
+@router.post(f"{PATH}/shielding", response_model=RecordState)
+async def shield(
+    request: Request,
+    record_id: Id,
+    body: Shielding,
+    principal: Changer,
+    if_match: IfMatch = None,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """临时屏蔽 Shield a record while a court-approved reorganisation or settlement is carried out."""
+
+    async def run(session: AsyncSession, catalogue: Catalogue, actor: Actor, now: datetime, record: Record) -> Record:
+        _not_in_future(body.ruled_on <= day_of(now), "/ruled_on")
+        basis = body.model_dump(mode="json", exclude={"reason"})
+        return await life.move(session, catalogue, actor, now, record, Action.SHIELD, reason=body.reason, basis=basis)
+
+    return await _change(request, principal, record_id, if_match, run)
+
+
+@router.post(f"{PATH}/unshielding", response_model=RecordState)
+async def unshield(
+    request: Request,
+    record_id: Id,
+    body: Unshielding,
+    principal: Changer,
+    if_match: IfMatch = None,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """解除屏蔽 The plan was carried out or failed: the record is again what its rule says."""
+
+    async def run(session: AsyncSession, catalogue: Catalogue, actor: Actor, now: datetime, record: Record) -> Record:
+        _not_in_future(body.decided_on <= day_of(now), "/decided_on")
+        basis = body.model_dump(mode="json", exclude={"reason"})
+        return await life.move(session, catalogue, actor, now, record, Action.UNSHIELD, reason=body.reason, basis=basis)
+
+    return await _change(request, principal, record_id, if_match, run)
+
+
+class ErasureReceipt(BaseModel):
+    """What an erasure emptied."""
+
+    id: UUID = ApiField(description="记录标识")
+    versions: int = ApiField(description="已清空版本数 Versions emptied")
+
+
+@router.post(f"{PATH}/erasure", response_model=ErasureReceipt)
+async def erase(
+    request: Request,
+    record_id: Id,
+    body: Erasure,
+    principal: Annotated[Principal, Depends(requires(Permission.ERASE_RECORD))],
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """删除内容 Forget an archived record past its disclosure limit; commitments and audit events stay."""
+    now, actor = request.app.state.clock.now(), actor_of(request, principal)
+
+    async def run(session: AsyncSession) -> StoredAnswer:
+        record = await store.by_id_locked(session, record_id)
+        if record is None:
+            raise Problem(NOT_FOUND)
+        versions = await life.erase(session, actor, now, record, body.reason)
+        return json_answer({"id": str(record_id), "versions": versions})
+
+    return await change(request, principal, run)
