@@ -19,7 +19,7 @@ from credit_service.accounts.routes import router as accounts_router
 from credit_service.accounts.rules import Audience, Permission, Principal
 from credit_service.catalogue.loader import load
 from credit_service.catalogue.models import Catalogue
-from credit_service.entities.lookup import Lookup
+from credit_service.entities.lookup import Lookup, PastLookup
 from credit_service.entities.routes import lookup_router
 from credit_service.entities.routes import router as entities_router
 from credit_service.platform import migration
@@ -229,6 +229,7 @@ def _connect(app: FastAPI) -> None:
     )
     state.import_executor = new_executor()
     state.lookups = {audience: Lookup(state.database, state.clock, audience.value) for audience in Audience}
+    state.past_lookups = {audience: PastLookup(state.database, state.clock, audience.value) for audience in Audience}
 
 
 @asynccontextmanager

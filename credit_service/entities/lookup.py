@@ -8,12 +8,15 @@ the request for it.
 from __future__ import annotations
 
 import asyncio
+import hashlib
+from collections.abc import Hashable
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from credit_service.entities import profile
 from credit_service.platform.clock import Clock
 from credit_service.platform.database import Database
+from credit_service.platform.times import PointInTime
 
 if TYPE_CHECKING:
     from credit_service.platform.database import AnyConnection
@@ -26,32 +29,30 @@ WHERE audience = $1 AND uscc = ANY($2::varchar[]) AND fresh_until > $3
 """
 _KNOWN = "SELECT EXISTS (SELECT FROM entity WHERE uscc = $1)"
 
+Key = TypeVar("Key", bound=Hashable)
 Answer = tuple[int, str, bytes]
 """HTTP status (200 or 410), ETag with its quotes, JSON bytes."""
 
 
-class Lookup:
-    """Coalesces concurrent profile lookups of one audience; one instance an audience and process."""
+class Coalescing(Generic[Key]):
+    """Waiting lookups share queries; a subclass answers one batch of keys."""
 
-    def __init__(self, database: Database, clock: Clock, audience: str, *, lanes: int = 2) -> None:
+    def __init__(self, database: Database, *, lanes: int = 2) -> None:
         self._database = database
-        self._clock = clock
-        self._audience = audience
-        self._waiting: list[tuple[str, asyncio.Future[Answer | None]]] = []
+        self._waiting: list[tuple[Key, asyncio.Future[Answer | None]]] = []
         self._idle_lanes = lanes
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def get(self, uscc: str) -> Answer | None:
-        """The profile as it stands now, or ``None`` when the registry does not know the code."""
+    async def ask(self, key: Key) -> Answer | None:
+        """The answer for one key, found together with the others that wait."""
         future: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((uscc, future))
+        self._waiting.append((key, future))
         if self._idle_lanes:
             self._idle_lanes -= 1
             task = asyncio.create_task(self._drain())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        answer = await future
-        return await self._render(uscc) if answer is None else answer
+        return await future
 
     async def _drain(self) -> None:
         try:
@@ -69,15 +70,35 @@ class Lookup:
         batch = self._waiting[:MOST_CODES_A_QUERY]
         del self._waiting[:MOST_CODES_A_QUERY]
         try:
-            # By its text, which the connection keeps prepared; connection.prepare() would parse it anew each time.
-            rows = await connection.fetch(_FETCH, self._audience, [uscc for uscc, _ in batch], self._clock.now())
+            found = await self._fetch(connection, [key for key, _ in batch])
         except Exception as error:
             _fail(batch, error)
             raise
-        found = {row[0]: (row[1], row[2], row[3]) for row in rows}
-        for uscc, future in batch:
+        for key, future in batch:
             if not future.done():
-                future.set_result(found.get(uscc))
+                future.set_result(found.get(key))
+
+    async def _fetch(self, connection: AnyConnection, keys: list[Key]) -> dict[Key, Answer]:
+        raise NotImplementedError
+
+
+class Lookup(Coalescing[str]):
+    """Present profiles of one audience; one instance an audience and process."""
+
+    def __init__(self, database: Database, clock: Clock, audience: str) -> None:
+        super().__init__(database)
+        self._clock = clock
+        self._audience = audience
+
+    async def get(self, uscc: str) -> Answer | None:
+        """The profile as it stands now, or ``None`` when the registry does not know the code."""
+        answer = await self.ask(uscc)
+        return await self._render(uscc) if answer is None else answer
+
+    async def _fetch(self, connection: AnyConnection, keys: list[str]) -> dict[str, Answer]:
+        # By its text, which the connection keeps prepared; connection.prepare() would parse it anew each time.
+        rows = await connection.fetch(_FETCH, self._audience, keys, self._clock.now())
+        return {row[0]: (row[1], row[2], row[3]) for row in rows}
 
     async def _render(self, uscc: str) -> Answer | None:
         """No fresh row: render it if the entity exists. Rare, so it takes its own connection and transaction."""
@@ -94,7 +115,32 @@ class Lookup:
         return (row[0], row[1], row[2]) if row else None
 
 
-def _fail(waiting: list[tuple[str, asyncio.Future[Answer | None]]], error: Exception) -> None:
+class PastLookup(Coalescing[tuple[str, PointInTime]]):
+    """Profiles as of a time, by what was known at a time, rendered from the versions; nothing is stored."""
+
+    def __init__(self, database: Database, clock: Clock, audience: str) -> None:
+        super().__init__(database)
+        self._clock = clock
+        self._audience = audience
+
+    async def _fetch(
+        self, connection: AnyConnection, keys: list[tuple[str, PointInTime]]
+    ) -> dict[tuple[str, PointInTime], Answer]:
+        asked: dict[PointInTime, list[str]] = {}
+        for uscc, point in keys:
+            asked.setdefault(point, []).append(uscc)
+        found: dict[tuple[str, PointInTime], Answer] = {}
+        now = self._clock.now()
+        for point, usccs in asked.items():
+            rows = await connection.fetch(profile.AT, usccs, point.as_of, [self._audience], point.known_at, now)
+            for uscc, status, body in rows:
+                content = body.encode()
+                etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+                found[uscc, point] = (status, etag, content)
+        return found
+
+
+def _fail(waiting: list[tuple[Key, asyncio.Future[Answer | None]]], error: Exception) -> None:
     for _, future in waiting:
         if not future.done():
             future.set_exception(error)

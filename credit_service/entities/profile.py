@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from credit_service.entities import history
+
 if TYPE_CHECKING:
     from credit_service.platform.database import AnyConnection
 
@@ -45,7 +47,7 @@ _PUBLIC_MEMBERS = """
     'publicity_from', r.publicity_from, 'publicity_until', r.publicity_until,
     'repair_eligible_from', r.repair_eligible_from, 'facts', r.public_facts"""
 
-RENDER = f"""
+_RENDERED = f"""
 WITH shown AS MATERIALIZED (
     SELECT r.uscc, i.section, i.list_colour, r.decided_on, r.id,
         r.state IN ('published', 'withheld') AND $2 < coalesce(r.disclosure_until, 'infinity') AS shared,
@@ -61,7 +63,7 @@ WITH shown AS MATERIALIZED (
             'rule_version', r.rule_version,
             'explanation', r.explanation, 'shared_facts', r.shared_facts)::text END AS shared_text,
         r.restricted_facts::text AS restricted_text
-    FROM record r JOIN catalogue_item i ON i.code = r.item_code
+    FROM :records: r JOIN catalogue_item i ON i.code = r.item_code
     WHERE r.uscc = ANY($1::varchar[])
 ), ranked AS (
     SELECT *, row_number() OVER (PARTITION BY uscc, visible ORDER BY decided_on DESC, id) AS visible_rank,
@@ -97,10 +99,10 @@ WITH shown AS MATERIALIZED (
             'industry', e.industry, 'registration_status', e.registration_status,
             'established_on', e.established_on, 'deregistered_on', e.deregistered_on,
             'former_names', coalesce((SELECT json_agg(json_build_object('name', n.name, 'used_from', n.used_from,
-                'used_until', n.used_until) ORDER BY n.used_until NULLS LAST, n.id)
-                FROM entity_name n WHERE n.uscc = e.uscc AND n.used_until IS NOT NULL), '[]'::json),
+                'used_until', n.used_until) ORDER BY n.used_until, n.name)
+                FROM :names: AND n.used_until IS NOT NULL), '[]'::json),
             'quality_flags', e.quality_flags)::text, -1) AS head
-    FROM entity e LEFT JOIN gathered g ON g.uscc = e.uscc
+    FROM :entities: e LEFT JOIN gathered g ON g.uscc = e.uscc
     WHERE e.uscc = ANY($1::varchar[])
 ), rendered AS (
     SELECT b.uscc, a.audience, b.fresh_until,
@@ -118,6 +120,13 @@ WITH shown AS MATERIALIZED (
     ) AS a (audience, red, black, counts, records)
     WHERE a.audience = ANY($3)
 )
+"""
+
+RENDER = (
+    _RENDERED.replace(":records:", "record")
+    .replace(":entities:", "entity")
+    .replace(":names:", "entity_name n WHERE n.uscc = e.uscc")
+    + """
 INSERT INTO profile (uscc, audience, status, etag, fresh_until, rendered_at, body)
 SELECT uscc, audience, status,
     '"' || lpad(to_hex(hashtextextended(body, 0)), 16, '0')
@@ -127,6 +136,15 @@ FROM rendered
 ON CONFLICT (uscc, audience) DO UPDATE SET status = excluded.status, etag = excluded.etag,
     fresh_until = excluded.fresh_until, rendered_at = excluded.rendered_at, body = excluded.body
 """
+)
+
+AT = (
+    _RENDERED.replace(":records:", f"({history.RECORDS_AT})")
+    .replace(":entities:", f"({history.ENTITIES_AT})")
+    .replace(":names:", history.NAMES_AT)
+    + "SELECT uscc, status, body FROM rendered"
+)
+"""The same profile as of $2 from the versions known at $4; nothing is stored."""
 
 _STALE = "UPDATE profile SET fresh_until = '-infinity' WHERE uscc = ANY($1::varchar[])"
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from fastapi.routing import APIRoute
@@ -14,12 +17,13 @@ from credit_service.accounts.dependencies import requires
 from credit_service.accounts.purpose import HEADER, require_purpose
 from credit_service.accounts.rules import PUBLIC, Audience, Permission, Principal, audience_of
 from credit_service.entities import commands
-from credit_service.entities.lookup import Lookup
+from credit_service.entities.lookup import Answer, Lookup, PastLookup
 from credit_service.entities.models import EntityWrite
 from credit_service.identity.uscc import Uscc
 from credit_service.platform.errors import GONE, NOT_FOUND, FieldError, Problem
 from credit_service.platform.http import actor_of, change, json_answer, matches
 from credit_service.platform.idempotency import StoredAnswer
+from credit_service.platform.times import AsOf, KnownAt, PointInTime, point_in_time
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -90,10 +94,18 @@ async def serve_profile(scope: Scope, send: Send) -> None:
         stated = _header(scope, HEADER.lower().encode())
         code = Uscc.parse(uscc, pointer="path:uscc", admit_bad_check_digit=True)  # what is logged is a code
         require_purpose(principal, audience, stated, code.value)
-    lookup: Lookup = state.lookups[audience]
-    answer = await lookup.get(uscc)
-    if answer is None:
-        answer = await _under_its_proper_code(lookup, uscc)
+    query = scope["query_string"]
+    point = _point_of(query, state.clock.now()) if query else None
+    if point is None:
+        lookup: Lookup = state.lookups[audience]
+        answer = await lookup.get(uscc) or await _under_its_proper_code(lookup.get, uscc)
+    else:
+        past: PastLookup = state.past_lookups[audience]
+
+        async def ask(code: str) -> Answer | None:
+            return await past.ask((code, point))
+
+        answer = await ask(uscc) or await _under_its_proper_code(ask, uscc)
     status, etag, body = answer
     if status == 410:
         raise Problem(GONE)
@@ -108,10 +120,15 @@ async def serve_profile(scope: Scope, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-async def _under_its_proper_code(lookup: Lookup, text: str) -> tuple[int, str, bytes]:
+def _point_of(query: bytes, now: datetime) -> PointInTime | None:
+    given = {key: values[-1] for key, values in parse_qs(query.decode("latin-1"), keep_blank_values=True).items()}
+    return point_in_time(given.get("as_of"), given.get("known_at"), now)
+
+
+async def _under_its_proper_code(get: Callable[[str], Awaitable[Answer | None]], text: str) -> Answer:
     """A miss: the code may be typed in another way, be malformed, or be unknown."""
     code = Uscc.parse(text, pointer="path:uscc", admit_bad_check_digit=True)
-    answer = await lookup.get(code.value) if code.value != text else None
+    answer = await get(code.value) if code.value != text else None
     if answer is None:
         if code.quality_flags:
             Uscc.parse(text, pointer="path:uscc")
@@ -122,6 +139,8 @@ async def _under_its_proper_code(lookup: Lookup, text: str) -> tuple[int, str, b
 async def read_entity(
     uscc: Code,
     principal: Annotated[Principal, Depends(reads)],
+    as_of: AsOf = None,
+    known_at: KnownAt = None,
     if_none_match: Annotated[str | None, Header(description="ETag of the copy at hand")] = None,
     credit_purpose: Annotated[
         str | None, Header(description="查询目的 Required unless the caller is the public")
@@ -129,7 +148,8 @@ async def read_entity(
 ) -> Response:
     """主体信用档案 The entity's profile, as the caller's audience may see it now.
 
-    410 for an entity that is deregistered and archived. Serving is ``serve_profile``'s: this is its contract.
+    With ``as_of`` or ``known_at`` as it stood then, without what may not be shown now. 410 for an entity that is
+    deregistered and archived. Serving is ``serve_profile``'s: this is its contract.
     """
     raise AssertionError("ProfileRoute.handle serves this route")
 

@@ -199,6 +199,6 @@ async def erase(session: AsyncSession, actor: Actor, now: datetime, record: Reco
         reason=reason,
     )
     events.append(session, [event])
-    session.expire(record)
+    await session.refresh(record)
     await entities.rewrite_profile(session, record.uscc, now)
     return emptied

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
@@ -14,14 +14,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from credit_service.accounts import commands as accounts
 from credit_service.accounts.dependencies import requires
-from credit_service.accounts.rules import Permission, Principal
+from credit_service.accounts.purpose import require_purpose
+from credit_service.accounts.rules import Audience, Permission, Principal, audience_of
 from credit_service.catalogue.models import Catalogue
 from credit_service.platform.context import Actor
 from credit_service.platform.days import day_of
 from credit_service.platform.errors import NOT_FOUND, FieldError, Problem
 from credit_service.platform.http import actor_of, change, json_answer
 from credit_service.platform.idempotency import StoredAnswer
-from credit_service.records import commands, life, rules, store
+from credit_service.records import commands, history, life, rules, store
 from credit_service.records.contract import (
     Annulment,
     Correction,
@@ -32,7 +33,7 @@ from credit_service.records.contract import (
     Unshielding,
     Withdrawal,
 )
-from credit_service.records.models import Record
+from credit_service.records.models import Record, RecordVersion
 from credit_service.records.rules import RECORD_REFUSED
 from credit_service.records.standing import Action
 
@@ -213,6 +214,68 @@ async def unshield(
         return await life.move(session, catalogue, actor, now, record, Action.UNSHIELD, reason=body.reason, basis=basis)
 
     return await _change(request, principal, record_id, if_match, run)
+
+
+class Difference(BaseModel):
+    """One member that a version changed."""
+
+    field: str = ApiField(description="字段 JSON pointer")
+    before: Any = ApiField(description="变更前")
+    after: Any = ApiField(description="变更后")
+
+
+class VersionView(BaseModel):
+    """A version of a record: what it changed, who did, when and why."""
+
+    version: int = ApiField(description="版本")
+    recorded_at: datetime = ApiField(description="登记时间 (UTC)")
+    superseded_at: datetime | None = ApiField(description="被取代时间 (UTC); empty: the present version")
+    change: str = ApiField(description="变更 record.stored, record.corrected, ...")
+    reason: str | None = ApiField(description="理由")
+    actor: str = ApiField(description="操作人 Principal")
+    request_id: str = ApiField(description="请求标识")
+    commitment: str = ApiField(description="内容承诺值 Salted SHA-256 of the version, as in its audit event")
+    erased: bool = ApiField(description="内容已依法删除")
+    differences: list[Difference] = ApiField(description="字段差异; the first version: its whole content")
+
+
+class VersionList(BaseModel):
+    """Every version of a record, the oldest first."""
+
+    versions: list[VersionView] = ApiField(description="版本")
+
+
+@router.get(f"{PATH}/versions", response_model=VersionList)
+async def read_versions(
+    request: Request,
+    record_id: Id,
+    principal: Annotated[Principal, Depends(requires(Permission.READ_RECORD))],
+    credit_purpose: Annotated[str | None, Header(description="查询目的 Required unless it is one's own file")] = None,
+) -> VersionList:
+    """版本历史 Who changed what and why. For the subject, its supervisor and the agency that submitted the record."""
+    async with request.app.state.database.transaction() as session:
+        record = await store.by_id(session, record_id)
+        if record is None:
+            raise Problem(NOT_FOUND)
+        audience = audience_of(principal, record.uscc)
+        own = audience is Audience.AGENCY and principal.agency_uscc in (record.source_uscc, record.authority_uscc)
+        if not own and audience not in (Audience.REGULATOR, Audience.SUBJECT):
+            raise Problem(NOT_FOUND)
+        require_purpose(principal, audience, credit_purpose, record.uscc)
+        versions = await store.versions(session, record)
+    return VersionList(versions=[_version(versions, index) for index in range(len(versions))])
+
+
+def _version(versions: Sequence[RecordVersion], index: int) -> VersionView:
+    row = versions[index]
+    before = versions[index - 1] if index else None
+    return VersionView(
+        **row.model_dump(include={"version", "recorded_at", "change", "reason", "actor", "request_id"}),
+        superseded_at=versions[index + 1].recorded_at if index + 1 < len(versions) else None,
+        commitment=row.commitment.hex(),
+        erased=row.content is None,
+        differences=[Difference(**found) for found in history.differences(before, row)],
+    )
 
 
 class ErasureReceipt(BaseModel):

@@ -24,7 +24,8 @@ from credit_service.platform.database import Database
 from credit_service.platform.errors import NOT_FOUND, FieldError, Problem
 from credit_service.platform.http import actor_of, change, json_answer, matches
 from credit_service.platform.idempotency import StoredAnswer
-from credit_service.records import commands, rules, store
+from credit_service.platform.times import AsOf, KnownAt, point_in_time
+from credit_service.records import commands, history, rules, store
 from credit_service.records.contract import RecordReceipt, RecordSubmission
 from credit_service.records.models import Outcome, Record
 from credit_service.records.views import ListIndex, RecordPage, RecordView, view
@@ -77,11 +78,14 @@ async def read_record(
     request: Request,
     record_id: Annotated[UUID, Path(description="记录标识 Record id")],
     principal: ReadsRecords,
+    as_of: AsOf = None,
+    known_at: KnownAt = None,
     credit_purpose: PurposeHeader = None,
 ) -> Response:
-    """记录查询 One record, if the caller may see it now; otherwise 404."""
+    """记录查询 One record, if the caller may see it now; otherwise 404. With ``as_of`` as it stood then."""
     state = request.app.state
     now = state.clock.now()
+    point = point_in_time(as_of, known_at, now)
     async with state.database.transaction() as session:
         record = await store.by_id(session, record_id)
     if record is None:
@@ -91,6 +95,12 @@ async def read_record(
     if not is_source and not _may_see(record, audience, now):
         raise Problem(NOT_FOUND)
     require_purpose(principal, audience, credit_purpose, record.uscc)
+    if point is not None:
+        asked = history.Asked(audience, point, now, "c.id = $1::uuid", record_id)
+        rows = await history.page(state.database, asked, after=None, limit=1)
+        if not rows:
+            raise Problem(NOT_FOUND)
+        return _tagged(request, view(state.catalogue, rows[0], audience, point.as_of), audience)
     return _tagged(request, view(state.catalogue, record, audience, now), audience)
 
 
@@ -108,12 +118,19 @@ async def entity_records(
     item: Annotated[str | None, Query(max_length=64, description="目录事项代码 Only this catalogue item")] = None,
     cursor: Cursor = None,
     limit: Limit = paging.DEFAULT_LIMIT,
+    as_of: AsOf = None,
+    known_at: KnownAt = None,
     credit_purpose: PurposeHeader = None,
 ) -> Response:
     """主体记录 Records of an entity, the newest decisions first."""
     code = Uscc.parse(uscc, pointer="path:uscc", admit_bad_check_digit=True).value
     audience = audience_of(principal, code)
     require_purpose(principal, audience, credit_purpose, code)
+    now = request.app.state.clock.now()
+    point = point_in_time(as_of, known_at, now)
+    if point is not None:
+        asked = history.Asked(audience, point, now, "c.uscc = $1::varchar", code, item_code=item)
+        return await _past_page(request, asked, cursor, limit)
     where: list[ColumnElement[bool]] = [col(Record.uscc) == code]
     if item is not None:
         where.append(col(Record.item_code) == item)
@@ -142,6 +159,8 @@ async def list_entries(
     division: Annotated[str | None, Query(pattern=r"^\d{2,6}$", description="行政区划前缀 Division prefix")] = None,
     cursor: Cursor = None,
     limit: Limit = paging.DEFAULT_LIMIT,
+    as_of: AsOf = None,
+    known_at: KnownAt = None,
     credit_purpose: PurposeHeader = None,
 ) -> Response:
     """名单查询 Entries of a red or black list, the newest decisions first."""
@@ -150,10 +169,25 @@ async def list_entries(
         raise Problem(NOT_FOUND, errors=[FieldError("path:code", "list-of-the-catalogue")])
     audience = Audience.PUBLIC if principal.role is Role.SUBJECT else audience_of(principal, "")
     require_purpose(principal, audience, credit_purpose, None)
+    now = request.app.state.clock.now()
+    point = point_in_time(as_of, known_at, now)
+    if point is not None:
+        asked = history.Asked(audience, point, now, "c.item_code = $1::text", code, division=division)
+        return await _past_page(request, asked, cursor, limit)
     where: list[ColumnElement[bool]] = [col(Record.item_code) == code]
     if division:
         where.append(store.in_division(division))
     return await _page(request, audience, where, cursor, limit)
+
+
+async def _past_page(request: Request, asked: history.Asked, cursor: str | None, limit: int) -> Response:
+    state = request.app.state
+    rows = await history.page(state.database, asked, after=_place(cursor), limit=limit + 1)
+    shown = [view(state.catalogue, row, asked.audience, asked.point.as_of) for row in rows[:limit]]
+    content: dict[str, Any] = {"records": shown}
+    if len(rows) > limit:
+        content["next_cursor"] = paging.encode_cursor(*rows[limit - 1].place)
+    return _tagged(request, content, asked.audience)
 
 
 async def _page(

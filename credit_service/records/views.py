@@ -13,6 +13,7 @@ from credit_service.accounts.rules import Audience
 from credit_service.catalogue.models import Catalogue
 from credit_service.platform.paging import Page
 from credit_service.records import rules
+from credit_service.records.history import PastRecord
 from credit_service.records.models import Record
 
 
@@ -106,7 +107,7 @@ _SHARED = (
 )
 
 
-def view(catalogue: Catalogue, record: Record, audience: Audience, now: datetime) -> dict[str, Any]:
+def view(catalogue: Catalogue, record: Record | PastRecord, audience: Audience, now: datetime) -> dict[str, Any]:
     """The members of ``record`` that ``audience`` may see, as of ``now``."""
     item = catalogue.latest(record.item_code)
     shown: dict[str, Any] = {name: getattr(record, name) for name in _PUBLIC}

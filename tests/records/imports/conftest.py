@@ -22,7 +22,6 @@ from credit_service.platform.database import Database
 from credit_service.platform.settings import Settings
 from tests.records.imports.files import AGENCY, AGENCY_NAME, OTHER_AUTHORITY
 
-
 ATTESTED = {"notice_attestation": "送达台账2026年4月"}
 """The agency's word that the notices were served; without it the penalties of a file wait unpublished."""
 
