@@ -34,6 +34,7 @@ class Target:
     width: int = CODE
     headers: dict[str, str] = field(default_factory=dict)
     status: int = 200
+    suffix: str = ""
 
 
 def generator() -> str:
@@ -56,7 +57,7 @@ def _wrk(target: Target, connections: int, seconds: float, seed: int) -> Mapping
         headers = [part for name, value in target.headers.items() for part in ("-H", f"{name}: {value}")]
         command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", *headers, "-s", str(SCRIPT)]
         command += [f"http://127.0.0.1:{target.port}/", "--", target.lines, str(target.width), target.prefix]
-        done = subprocess.run([*command, str(seed), str(result)], capture_output=True, text=True, check=False)
+        done = subprocess.run([*command, str(seed), str(result), target.suffix], capture_output=True, text=True, check=False)
         if done.returncode or not result.exists():
             raise SystemExit(f"wrk: {done.stdout}{done.stderr}")
         found: Mapping[str, Any] = json.loads(result.read_text())
@@ -124,7 +125,7 @@ def _requests(order: Mapping[str, Any], most: int = 200_000) -> list[bytes]:
     for number in places if len(places) <= most else random.sample(places, most):
         line = lines[number * width : (number + 1) * width]
         own = f"If-None-Match: {line[CODE:]}\r\n" if width > CODE else ""
-        made.append(f"GET {order['prefix']}{line[:CODE]} HTTP/1.1\r\nHost: 127.0.0.1\r\n{tail}{own}\r\n".encode())
+        made.append(f"GET {order['prefix']}{line[:CODE]}{order['suffix']} HTTP/1.1\r\nHost: 127.0.0.1\r\n{tail}{own}\r\n".encode())
     return made
 
 

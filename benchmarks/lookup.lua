@@ -1,4 +1,5 @@
--- wrk script: uniformly random codes. Arguments: file of fixed-width lines, width, path prefix, seed, file for results.
+-- wrk script: uniformly random codes. Arguments: file of fixed-width lines, width, path prefix, seed, file for results,
+-- query string.
 -- A line is a code (18 characters) and, where an ETag follows it, the copy that If-None-Match names.
 local CODE = 18
 
@@ -15,6 +16,7 @@ function init(args)
     if name ~= "Host" then tail = tail .. name .. ": " .. value .. "\r\n" end
   end
   result = args[5]
+  suffix = args[6] or ""
   wrk.thread:set("result", result)
 end
 
@@ -26,9 +28,9 @@ function request()
   local at = math.random(0, count - 1) * width
   local code = string.sub(lines, at + 1, at + CODE)
   if width > CODE then
-    return head .. code .. tail .. "If-None-Match: " .. string.sub(lines, at + CODE + 1, at + width) .. "\r\n\r\n"
+    return head .. code .. suffix .. tail .. "If-None-Match: " .. string.sub(lines, at + CODE + 1, at + width) .. "\r\n\r\n"
   end
-  return head .. code .. tail .. "\r\n"
+  return head .. code .. suffix .. tail .. "\r\n"
 end
 
 function done(summary, latency, requests)

@@ -7,7 +7,7 @@ further entity has a row of its own in ``entity`` and in ``profile``: a rendered
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -48,8 +48,8 @@ FROM bench_code ORDER BY uscc
 _RECORDS = """
 INSERT INTO record (uscc, id, item_code, document_number, authority_uscc, authority_name, source_uscc, source_name,
     entity_name, decided_on, valid_until, legal_basis, public_facts, shared_facts, restricted_facts, severity,
-    explanation, rule_version, state, publicity_from, publicity_until, repair_eligible_from, version, content_digest,
-    recorded_at, changed_at)
+    explanation, rule_version, state, state_from, notices, publicity_from, publicity_until, repair_eligible_from,
+    version, content_digest, recorded_at, changed_at)
 SELECT e.uscc, gen_random_uuid(), CASE WHEN k % 2 = 1 THEN 'administrative-penalty' ELSE 'administrative-licence' END,
     '渝中市监处字〔2026〕' || n || '-' || k || '号', $2, '重庆市渝中区市场监督管理局', $2, '重庆市渝中区市场监督管理局',
     e.name, ($1 AT TIME ZONE 'UTC')::date - k * 40 - n % 30, date '2099-12-31',
@@ -61,10 +61,33 @@ SELECT e.uscc, gen_random_uuid(), CASE WHEN k % 2 = 1 THEN 'administrative-penal
     ELSE json_build_object('licence_type', '普通', 'licence_number', 'JY' || n,
         'licence_content', '食品经营许可: 预包装食品销售') END,
     '{"procedure": "ordinary"}', '{}', CASE WHEN k % 2 = 1 THEN 'general' END,
-    '[{"rule": "publicity", "article": "benchmark"}]', 'benchmark', 'published', $1 - interval '30 days',
-    $1 + interval '300 days' * k, ($1 AT TIME ZONE 'UTC')::date + 60, 1, '\\x00', $1, $1
+    '[{"rule": "publicity", "article": "benchmark"}]', 'benchmark', 'published', $1 - interval '30 days', '[]',
+    $1 - interval '30 days', $1 + interval '300 days' * k, ($1 AT TIME ZONE 'UTC')::date + 60, 1, '\\x00', $1 - interval '30 days', $1 - interval '30 days'
 FROM bench_code c JOIN entity e USING (uscc), generate_series(1, c.n % 7) AS k
 WHERE c.n <= $3
+"""
+# The versions behind them, as the service writes them, but for the order of members.
+_VERSIONS = """
+INSERT INTO record_version (uscc, record_id, version, recorded_at, change, actor, request_id, salt, commitment, content,
+    standing)
+SELECT uscc, id, 1, recorded_at, 'record.stored', 'benchmark', 'benchmark', '\\x00', '\\x00',
+    json_build_object('authority_name', authority_name, 'authority_uscc', authority_uscc, 'decided_on', decided_on,
+        'document_number', document_number, 'entity_name', entity_name, 'item_code', item_code, 'legal_basis',
+        legal_basis, 'public_facts', public_facts, 'restricted_facts', restricted_facts, 'shared_facts', shared_facts,
+        'uscc', uscc, 'valid_until', valid_until)::text,
+    json_build_object('consent', consent, 'disclosure_until', disclosure_until, 'explanation', explanation, 'notices',
+        notices, 'publicity_from', publicity_from, 'publicity_until', publicity_until, 'repair_eligible_from',
+        repair_eligible_from, 'rule_version', rule_version, 'severity', severity, 'source_name', source_name,
+        'source_uscc', source_uscc, 'state', state, 'state_from', state_from)::text
+FROM record
+"""
+_ENTITY_VERSIONS = """
+INSERT INTO entity_version (uscc, version, recorded_at, change, actor, request_id, content)
+SELECT uscc, 1, $1::timestamptz - interval '30 days', 'entity.registered', 'benchmark', 'benchmark',
+    json_build_object('uscc', uscc, 'name', name, 'category', category, 'division', division, 'industry', industry,
+        'registration_status', registration_status, 'established_on', established_on, 'quality_flags', quality_flags,
+        'source', source, 'names', json_build_array(json_build_object('name', name)))::text
+FROM entity
 """
 _COPIES = """
 INSERT INTO profile (uscc, audience, status, etag, fresh_until, rendered_at, body)
@@ -103,6 +126,8 @@ async def load(server: EmbeddedServer, entities: int) -> dict[str, Any]:
         await connection.execute(_CLIENT, AGENCY, now)
         await connection.execute(_ENTITIES, now)
         await connection.execute(_RECORDS, now, AGENCY, sample)
+        await connection.execute(_VERSIONS)
+        await connection.execute(_ENTITY_VERSIONS, now)
         await connection.execute("ANALYZE")
         rows = await connection.fetch("SELECT uscc FROM bench_code WHERE n <= $1 ORDER BY n", sample)
         usccs = [row["uscc"] for row in rows]
@@ -114,6 +139,7 @@ async def load(server: EmbeddedServer, entities: int) -> dict[str, Any]:
         await connection.execute("VACUUM (ANALYZE)")
         await connection.execute("CHECKPOINT")
         counts = dict(await connection.fetchrow(_MEASURE))
+        counts["as_of"] = (now - timedelta(days=7)).date().isoformat()
         counts["body_bytes"] = dict(await connection.fetchrow(_BODIES, sample))
     finally:
         await connection.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, NamedTuple
 
 from fastapi import Query
@@ -23,6 +23,10 @@ KnownAt = Annotated[
 ]
 
 
+NOT_BOUNDED = datetime(9999, 12, 31, tzinfo=UTC)
+"""``known_at`` of whoever asks by what is known now: the same for all of them, so that they can share a query."""
+
+
 class PointInTime(NamedTuple):
     """Both times as UTC instants."""
 
@@ -38,7 +42,9 @@ def point_in_time(as_of: str | None, known_at: str | None, now: datetime) -> Poi
     """
     if as_of is None and known_at is None:
         return None
-    known = _instant(known_at, "query:known_at", now) if known_at is not None else now
+    if known_at is None:
+        return PointInTime(_instant(as_of or "", "query:as_of", now), NOT_BOUNDED)
+    known = _instant(known_at, "query:known_at", now)
     return PointInTime(_instant(as_of, "query:as_of", now) if as_of is not None else known, known)
 
 
