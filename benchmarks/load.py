@@ -57,7 +57,9 @@ def _wrk(target: Target, connections: int, seconds: float, seed: int) -> Mapping
         headers = [part for name, value in target.headers.items() for part in ("-H", f"{name}: {value}")]
         command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", *headers, "-s", str(SCRIPT)]
         command += [f"http://127.0.0.1:{target.port}/", "--", target.lines, str(target.width), target.prefix]
-        done = subprocess.run([*command, str(seed), str(result), target.suffix], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*command, str(seed), str(result), target.suffix], capture_output=True, text=True, check=False
+        )
         if done.returncode or not result.exists():
             raise SystemExit(f"wrk: {done.stdout}{done.stderr}")
         found: Mapping[str, Any] = json.loads(result.read_text())
@@ -125,7 +127,8 @@ def _requests(order: Mapping[str, Any], most: int = 200_000) -> list[bytes]:
     for number in places if len(places) <= most else random.sample(places, most):
         line = lines[number * width : (number + 1) * width]
         own = f"If-None-Match: {line[CODE:]}\r\n" if width > CODE else ""
-        made.append(f"GET {order['prefix']}{line[:CODE]}{order['suffix']} HTTP/1.1\r\nHost: 127.0.0.1\r\n{tail}{own}\r\n".encode())
+        path = f"{order['prefix']}{line[:CODE]}{order['suffix']}"
+        made.append(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{tail}{own}\r\n".encode())
     return made
 
 

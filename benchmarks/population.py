@@ -62,7 +62,8 @@ SELECT e.uscc, gen_random_uuid(), CASE WHEN k % 2 = 1 THEN 'administrative-penal
         'licence_content', '食品经营许可: 预包装食品销售') END,
     '{"procedure": "ordinary"}', '{}', CASE WHEN k % 2 = 1 THEN 'general' END,
     '[{"rule": "publicity", "article": "benchmark"}]', 'benchmark', 'published', $1 - interval '30 days', '[]',
-    $1 - interval '30 days', $1 + interval '300 days' * k, ($1 AT TIME ZONE 'UTC')::date + 60, 1, '\\x00', $1 - interval '30 days', $1 - interval '30 days'
+    $1 - interval '30 days', $1 + interval '300 days' * k, ($1 AT TIME ZONE 'UTC')::date + 60, 1, '\\x00',
+    $1 - interval '30 days', $1 - interval '30 days'
 FROM bench_code c JOIN entity e USING (uscc), generate_series(1, c.n % 7) AS k
 WHERE c.n <= $3
 """

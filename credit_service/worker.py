@@ -15,12 +15,16 @@ import structlog
 from pgqueuer import PgQueuer
 from pgqueuer.models import Job, Schedule
 
+from credit_service.catalogue.loader import load as load_catalogue
+from credit_service.catalogue.models import Catalogue
 from credit_service.entities import profile
 from credit_service.platform import idempotency
 from credit_service.platform.clock import Clock, SystemClock
+from credit_service.platform.context import Actor
 from credit_service.platform.database import Database
 from credit_service.platform.settings import Settings
 from credit_service.platform.telemetry import configure_logging
+from credit_service.records import life
 from credit_service.records.imports import commands as imports
 from credit_service.records.imports import rendering
 
@@ -29,6 +33,8 @@ logger = structlog.get_logger(__name__)
 EVERY_MINUTE = "* * * * *"
 HOURLY = "7 * * * *"
 PROFILES_A_BATCH = 200
+ARCHIVED_AT_ONCE = 200
+WORKER = Actor("worker", "worker")
 ABANDONED_AFTER = timedelta(minutes=10)
 
 _DUE = """
@@ -64,7 +70,18 @@ async def mark_abandoned_imports(database: Database, now: datetime) -> None:
         await imports.mark_interrupted(session, now, now - ABANDONED_AFTER)
 
 
-def schedule(queue: PgQueuer, database: Database, clock: Clock) -> None:
+async def archive_records(database: Database, catalogue: Catalogue, now: datetime) -> int:
+    """Archive what nobody but the subject and its supervisor has been shown since its disclosure limit passed."""
+    archived = 0
+    while True:
+        async with database.transaction() as session:
+            done = await life.archive_due(session, catalogue, WORKER, now, ARCHIVED_AT_ONCE)
+        archived += done
+        if done < ARCHIVED_AT_ONCE:
+            return archived
+
+
+def schedule(queue: PgQueuer, database: Database, catalogue: Catalogue, clock: Clock) -> None:
     """Enter the recurring jobs, and those that imports leave behind."""
 
     @queue.entrypoint(rendering.JOB)
@@ -82,6 +99,11 @@ def schedule(queue: PgQueuer, database: Database, clock: Clock) -> None:
     async def _expire(job: Schedule) -> None:
         await expire_idempotency_keys(database, clock.now())
 
+    @queue.schedule("archive-records", HOURLY)
+    async def _archive(job: Schedule) -> None:
+        archived = await archive_records(database, catalogue, clock.now())
+        logger.info("records archived", records=archived)
+
     @queue.schedule("mark-abandoned-imports", EVERY_MINUTE)
     async def _abandoned(job: Schedule) -> None:
         await mark_abandoned_imports(database, clock.now())
@@ -97,7 +119,7 @@ async def serve(settings: Settings) -> None:
     connection = await database.connect()
     try:
         queue = PgQueuer.from_asyncpg_connection(connection)
-        schedule(queue, database, SystemClock())
+        schedule(queue, database, load_catalogue(), SystemClock())
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, queue.shutdown.set)
         await queue.run()

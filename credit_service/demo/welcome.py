@@ -20,6 +20,10 @@ def welcome(base_url: str, granted: Mapping[Role, str], uscc: str, office: DemoA
         "authority_uscc": office.uscc,
         "authority_name": office.name,
         "legal_basis": "《中华人民共和国食品安全法》第一百二十四条",
+        "notices": [
+            {"kind": kind, "served_on": "2026-05-06", "means": "direct", "evidence": "演示送达回证"}
+            for kind in ("facts-grounds-and-rights", "publicity-notice", "repair-notice")
+        ],
         "facts": {
             "violation_type": "经营超过保质期的食品",
             "violation_facts": "当事人销售超过保质期的预包装食品。",

@@ -34,6 +34,7 @@ from credit_service.records.contract import (
     Withdrawal,
 )
 from credit_service.records.models import Record, RecordVersion
+from credit_service.records.notices import RepairNotice, repair_notice
 from credit_service.records.rules import RECORD_REFUSED
 from credit_service.records.standing import Action
 
@@ -276,6 +277,17 @@ def _version(versions: Sequence[RecordVersion], index: int) -> VersionView:
         erased=row.content is None,
         differences=[Difference(**found) for found in history.differences(before, row)],
     )
+
+
+@router.get(f"{PATH}/repair-notice", response_model=RepairNotice)
+async def read_repair_notice(request: Request, record_id: Id, principal: Changer) -> RepairNotice:
+    """信用修复告知书 The notice to serve together with the decision, for the agency that answers for the record."""
+    state = request.app.state
+    async with state.database.transaction() as session:
+        record = await life.for_change(session, actor_of(request, principal), record_id, "*")
+        return repair_notice(
+            state.catalogue, life.draft_of(state.catalogue, record), first_published_at=record.publicity_from
+        )
 
 
 class ErasureReceipt(BaseModel):

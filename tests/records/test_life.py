@@ -11,9 +11,11 @@ import orjson
 import pytest
 
 from credit_service.accounts.rules import Role
+from credit_service.catalogue.models import RepairRule
 from credit_service.platform.context import Actor
 from credit_service.records import life
 from credit_service.records.models import State
+from credit_service.records.notices import CONDITIONS, MATERIALS
 from credit_service.records.standing import TRANSITIONS, Action
 from tests.api import AGENCY, CATALOGUE, COMPANY, CONSENT, NOTICES, OTHER_AGENCY, Api
 
@@ -281,3 +283,25 @@ def test_every_state_and_action_has_its_place() -> None:
     }
     assert reached - {None} == set(State)
     assert not any(State.ARCHIVED in transition.sources for transition in TRANSITIONS.values())
+
+
+async def test_the_repair_notice_comes_with_the_decision(api: Api) -> None:
+    record_id = (await api.submit(notices=NOTICES[:1])).json()["id"]
+    path = f"/v1/records/{record_id}/repair-notice"
+    notice = (await api.get(path, Role.SUBMITTER)).json()
+    assert (notice["earliest_stop"], notice["latest_stop"], notice["repair_eligible_from"]) == (
+        "2026-07-20",
+        "2027-04-20",
+        "2026-07-20",
+    )
+    assert "自2026-07-20起" in notice["text_zh"]
+    assert "2027-04-20 at the latest" in notice["text_en"]
+    assert notice["conditions"][0] == "minimum-period-reached"
+    assert (await api.get(path, Role.SUBMITTER, agency=OTHER_AGENCY)).status_code == 404
+    assert (await api.get(path, Role.SUBJECT)).status_code == 403
+
+
+def test_every_condition_and_material_of_the_catalogue_has_words() -> None:
+    rules = [rule for versions in CATALOGUE.rules.values() for rule in versions if isinstance(rule, RepairRule)]
+    assert {name for rule in rules for name in rule.conditions} <= set(CONDITIONS)
+    assert {name for rule in rules for name in rule.materials} <= set(MATERIALS)

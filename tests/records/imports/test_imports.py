@@ -18,7 +18,7 @@ from credit_service import worker
 from credit_service.platform.clock import SystemClock
 from credit_service.platform.database import Database
 from credit_service.records.imports import rendering
-from tests.api import NOTICES
+from tests.api import CATALOGUE, NOTICES
 from tests.records.imports.conftest import ATTESTED, Sender
 from tests.records.imports.files import (
     AGENCY,
@@ -363,7 +363,7 @@ async def test_a_job_renders_the_other_audiences(sender: Sender, owner: Owner, d
     assert [(row["entrypoint"], row["payload"]) for row in waiting] == [(rendering.JOB, UUID(imported["id"]).bytes)]
     connection = await database.connect()
     queue = PgQueuer.from_asyncpg_connection(connection)
-    worker.schedule(queue, database, SystemClock())
+    worker.schedule(queue, database, CATALOGUE, SystemClock())
     running = asyncio.create_task(queue.run())
     while await owner.fetchval("SELECT count(*) FROM pgqueuer"):
         await asyncio.sleep(0.05)
