@@ -33,6 +33,7 @@ from credit_service.records.imports.commands import new_executor
 from credit_service.records.imports.routes import IMPORT_PATH
 from credit_service.records.imports.routes import router as imports_router
 from credit_service.records.life_routes import router as life_router
+from credit_service.records.lists import router as lists_router
 from credit_service.records.proceedings.routes import router as proceedings_router
 from credit_service.records.routes import router as records_router
 
@@ -201,6 +202,7 @@ def create_app(
         entities_router,
         records_router,
         life_router,
+        lists_router,
         proceedings_router,
         imports_router,
         accounts_router,

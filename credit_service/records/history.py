@@ -42,6 +42,9 @@ class Asked:
     value: Any
     item_code: str | None = None
     division: str | None = None
+    industry: str | None = None
+    decided_from: date | None = None
+    decided_to: date | None = None
 
 
 async def page(
@@ -54,6 +57,9 @@ async def page(
             AND ($6::text IS NULL OR c.item_code = $6)
             AND ($7::text IS NULL OR EXISTS (
                 SELECT FROM entity e WHERE e.uscc = c.uscc AND starts_with(e.division, $7)))
+            AND ($11::text IS NULL OR EXISTS (
+                SELECT FROM entity e WHERE e.uscc = c.uscc AND starts_with(e.industry, $11)))
+            AND at.decided_on BETWEEN coalesce($12::date, '-infinity') AND coalesce($13::date, 'infinity')
             AND ($8::date IS NULL OR c.decided_on < $8 OR (c.decided_on = $8 AND c.id > $9))
         ORDER BY c.decided_on DESC, c.id LIMIT $10
     """  # noqa: S608 - composed of our own constants
@@ -71,6 +77,9 @@ async def page(
         day,
         record_id,
         limit,
+        asked.industry,
+        asked.decided_from,
+        asked.decided_to,
     )
     return [_past(dict(row)) for row in rows]
 

@@ -85,6 +85,12 @@ def in_division(prefix: str) -> ColumnElement[bool]:
     return col(Record.uscc).in_(entities)
 
 
+def in_industry(prefix: str) -> ColumnElement[bool]:
+    """Records of entities whose industry lies within ``prefix``."""
+    entities = select(col(Entity.uscc)).where(col(Entity.industry).startswith(prefix, autoescape=True))
+    return col(Record.uscc).in_(entities)
+
+
 async def page(
     session: AsyncSession,
     where: Sequence[ColumnElement[bool]],

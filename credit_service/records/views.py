@@ -11,10 +11,11 @@ from pydantic import Field as ApiField
 
 from credit_service.accounts.rules import Audience
 from credit_service.catalogue.models import Catalogue
+from credit_service.platform.days import day_of
 from credit_service.platform.paging import Page
 from credit_service.records import rules
 from credit_service.records.history import PastRecord
-from credit_service.records.models import Record
+from credit_service.records.models import Record, State
 
 
 class RecordView(BaseModel):
@@ -53,6 +54,20 @@ class RecordView(BaseModel):
     explanation: list[dict[str, str]] | None = ApiField(default=None, description="认定说明 Why this severity and term")
     shared_facts: dict[str, Any] | None = ApiField(default=None, description="事项字段(政务共享)")
     restricted_facts: dict[str, Any] | None = ApiField(default=None, description="事项字段(授权查询)")
+
+
+class ListEntry(RecordView):
+    """An entry of a red or black list 名单条目."""
+
+    entered_on: date = ApiField(description="列入日期 Day of the listing decision")
+    removed_on: date | None = ApiField(description="移出日期 First day no longer listed; empty: listed")
+    removal_reason: str | None = ApiField(description="移出理由 Why it is no longer listed")
+
+
+class ListPage(Page):
+    """A page of list entries, the newest decisions first."""
+
+    records: list[ListEntry] = ApiField(description="名单条目 Entries")
 
 
 class RecordPage(Page):
@@ -124,4 +139,23 @@ def view(catalogue: Catalogue, record: Record | PastRecord, audience: Audience, 
         shown["visible_to_public"] = rules.is_visible(record.state, record.publicity_from, record.publicity_until, now)
     if audience in (Audience.REGULATOR, Audience.SUBJECT):
         shown["restricted_facts"] = record.restricted_facts
+    return shown
+
+
+TERM_ENDED = "公示期届满 the term has ended"
+_REMOVED = frozenset({State.REMOVED, State.REPAIRED, State.ANNULLED, State.WITHDRAWN})
+
+
+def list_view(catalogue: Catalogue, record: Record | PastRecord, audience: Audience, now: datetime) -> dict[str, Any]:
+    """As ``view``, with when the entity was entered and removed, and why."""
+    shown = view(catalogue, record, audience, now) | {
+        "entered_on": record.decided_on,
+        "removed_on": None,
+        "removal_reason": None,
+    }
+    if record.state in _REMOVED:
+        # An annulled listing reaches back to its beginning in law; it left the list when that was entered.
+        shown |= {"removed_on": day_of(record.changed_at), "removal_reason": record.state_reason}
+    elif record.publicity_until is not None and record.publicity_until <= now:
+        shown |= {"removed_on": day_of(record.publicity_until), "removal_reason": TERM_ENDED}
     return shown

@@ -1,0 +1,92 @@
+"""What the pages of records share: who is shown which, where a page goes on, ETags."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import orjson
+from fastapi import Header, Query, Request, Response
+from sqlalchemy import ColumnElement
+
+from credit_service.accounts.rules import Audience
+from credit_service.catalogue.models import Catalogue
+from credit_service.platform import paging
+from credit_service.platform.database import Database
+from credit_service.platform.http import matches
+from credit_service.records import history, store
+from credit_service.records.views import view as record_view
+
+Limit = Annotated[int, Query(ge=1, le=paging.LARGEST_LIMIT, description="每页条数 Rows a page")]
+Cursor = Annotated[str | None, Query(max_length=500, description="分页游标 Cursor of the page before")]
+PurposeHeader = Annotated[str | None, Header(description="查询目的 Required unless the caller is the public")]
+
+
+View = Callable[[Catalogue, Any, Audience, datetime], dict[str, Any]]
+
+
+def seen_by(audience: Audience, now: datetime) -> ColumnElement[bool] | None:
+    """Which records an audience is shown, in SQL; ``None``: all of them."""
+    if audience is Audience.PUBLIC:
+        return store.visible_at(now)
+    return store.shared_at(now) if audience is Audience.AGENCY else None
+
+
+def tagged(request: Request, content: Any, audience: Audience) -> Response:
+    """JSON with an ETag over its bytes, or 304."""
+    body = orjson.dumps(content, default=str)
+    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    caching = "no-cache" if audience is Audience.PUBLIC else "private, no-cache"
+    headers = {"ETag": etag, "Cache-Control": caching, "Vary": "Authorization"}
+    if matches(request.headers.get("if-none-match"), etag):
+        return Response(status_code=304, headers=headers)
+    return Response(body, media_type="application/json", headers=headers)
+
+
+async def past_page(
+    request: Request, asked: history.Asked, cursor: str | None, limit: int, *, view: View = record_view
+) -> Response:
+    """A page of records as they were."""
+    state = request.app.state
+    rows = await history.page(state.database, asked, after=place(cursor), limit=limit + 1)
+    shown = [view(state.catalogue, row, asked.audience, asked.point.as_of) for row in rows[:limit]]
+    content: dict[str, Any] = {"records": shown}
+    if len(rows) > limit:
+        content["next_cursor"] = paging.encode_cursor(*rows[limit - 1].place)
+    return tagged(request, content, asked.audience)
+
+
+async def page(
+    request: Request,
+    audience: Audience,
+    where: Sequence[ColumnElement[bool]],
+    cursor: str | None,
+    limit: int,
+    *,
+    view: View = record_view,
+) -> Response:
+    """A page of records as they are."""
+    state = request.app.state
+    now = state.clock.now()
+    database: Database = state.database
+    async with database.transaction() as session:
+        rows = await store.page(session, where, after=place(cursor), limit=limit, seen=seen_by(audience, now))
+    content: dict[str, Any] = {"records": [view(state.catalogue, row, audience, now) for row in rows[:limit]]}
+    if len(rows) > limit:
+        last = rows[limit - 1]
+        content["next_cursor"] = paging.encode_cursor(last.decided_on, last.id)
+    return tagged(request, content, audience)
+
+
+def place(cursor: str | None) -> tuple[date, UUID] | None:
+    """Where a page goes on. Raises ``CURSOR_INVALID``."""
+    if cursor is None:
+        return None
+    day, record_id = paging.decode_cursor(cursor, 2)
+    try:
+        return date.fromisoformat(day), UUID(record_id)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise paging.bad_cursor() from error
