@@ -10,6 +10,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import AwareDatetime, BaseModel
+from pydantic import Field as ApiField
 
 from credit_service import __version__
 from credit_service.accounts.authenticator import Authenticator
@@ -23,7 +25,7 @@ from credit_service.entities.lookup import Lookup, PastLookup
 from credit_service.entities.routes import lookup_router
 from credit_service.entities.routes import router as entities_router
 from credit_service.platform import migration
-from credit_service.platform.clock import Clock, SystemClock
+from credit_service.platform.clock import Clock, FileClock, clock_of
 from credit_service.platform.database import Database
 from credit_service.platform.errors import UNAVAILABLE, Problem, ProblemType
 from credit_service.platform.http import BodyLimit, install_problem_handlers
@@ -116,6 +118,25 @@ async def problems(principal: Annotated[Principal, Depends(requires(Permission.D
     }
 
 
+class ClockWrite(BaseModel):
+    """The instant that shall be the present."""
+
+    now: AwareDatetime = ApiField(description="当前时间 RFC 3339")
+
+
+movable_clock = APIRouter(tags=["operations 运维"])
+
+
+@movable_clock.put("/v1/clock")
+async def move_clock(
+    request: Request, body: ClockWrite, principal: Annotated[Principal, Depends(requires(Permission.MOVE_CLOCK))]
+) -> ClockWrite:
+    """拨动时钟 Move the clock of a demonstration. There is no such route unless the service was started with one."""
+    clock: FileClock = request.app.state.clock
+    clock.move_to(body.now)
+    return ClockWrite(now=clock.now())
+
+
 @operations.get("/openapi.json", include_in_schema=False)
 async def openapi_document(
     request: Request, principal: Annotated[Principal, Depends(requires(Permission.DISCOVER))]
@@ -193,7 +214,7 @@ def create_app(
     )
     state = app.state
     state.settings = settings
-    state.clock = clock or SystemClock()
+    state.clock = clock or clock_of(settings.clock_file)
     state.catalogue = catalogue or load()
     state.keys = KeyStore(settings.keys_directory)
     state.database = database
@@ -209,6 +230,8 @@ def create_app(
         operations,
     ):
         app.include_router(router)
+    if settings.clock_file is not None:
+        app.include_router(movable_clock)
     _refuse_undeclared(app)
     install_problem_handlers(app)
     # An import may be large and counts its own bytes.

@@ -19,7 +19,7 @@ from credit_service.catalogue.loader import load as load_catalogue
 from credit_service.catalogue.models import Catalogue
 from credit_service.entities import profile
 from credit_service.platform import idempotency
-from credit_service.platform.clock import Clock, SystemClock
+from credit_service.platform.clock import Clock, clock_of
 from credit_service.platform.context import Actor
 from credit_service.platform.database import Database
 from credit_service.platform.settings import Settings
@@ -119,7 +119,7 @@ async def serve(settings: Settings) -> None:
     connection = await database.connect()
     try:
         queue = PgQueuer.from_asyncpg_connection(connection)
-        schedule(queue, database, load_catalogue(), SystemClock())
+        schedule(queue, database, load_catalogue(), clock_of(settings.clock_file))
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, queue.shutdown.set)
         await queue.run()

@@ -54,6 +54,7 @@ class Permission(StrEnum):
     READ_CATALOGUE = "catalogue:read"
     READ_AUDIT = "audit:read"
     MANAGE_ACCOUNTS = "accounts:manage"
+    MOVE_CLOCK = "clock:move"  # a demonstration's only
 
 
 EVERYONE = frozenset(Role)
@@ -75,6 +76,7 @@ PERMISSIONS: dict[Permission, frozenset[Role]] = {
     Permission.IMPORT: frozenset({Role.SUBMITTER}),
     Permission.READ_AUDIT: frozenset({Role.AUDITOR}),
     Permission.MANAGE_ACCOUNTS: frozenset({Role.ADMINISTRATOR}),
+    Permission.MOVE_CLOCK: frozenset({Role.ADMINISTRATOR}),
 }
 
 

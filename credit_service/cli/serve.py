@@ -31,6 +31,10 @@ def serve(
     data: DataDir = None,
     workers: Annotated[int | None, typer.Option(help="进程数 Worker processes.")] = None,
     demo: Annotated[bool, typer.Option("--demo", help="装入演示数据 Load the demonstration data set.")] = False,
+    movable_clock: Annotated[
+        bool,
+        typer.Option("--movable-clock", help="时钟可拨动 The clock may be moved; demo only."),
+    ] = False,
     jobs: Annotated[bool, typer.Option(help="同时运行任务 Run the recurring jobs too; off beside `worker`.")] = True,
     log_format: Annotated[str | None, typer.Option(help="日志格式 json or console.")] = None,
 ) -> None:
@@ -40,6 +44,11 @@ def serve(
     from credit_service.platform.settings import Settings
 
     settings = Settings()
+    if movable_clock:
+        if not demo:
+            raise fail("--movable-clock is for demonstrations: add --demo")
+        os.environ["CREDIT_CLOCK_FILE"] = str(settings.data_dir / "clock")
+        settings = Settings()
     if not _free(settings.host, settings.port):
         raise fail(f"port {settings.port} on {settings.host} is in use; choose another with --port")
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -52,7 +61,7 @@ def serve(
         with _spinner("正在准备数据库 Preparing the database"):
             prepare(found.owner)
         if demo:
-            _load_demo(found, settings.base_url, settings.keys_directory)
+            _load_demo(found, settings)
         _hand_down(found)
         companions = Companions(server, jobs=jobs)
         stack.callback(companions.stop)
@@ -128,10 +137,13 @@ def _open(stack: ExitStack, settings: Settings) -> tuple[Addresses, EmbeddedServ
     return Addresses(server.service_url, server.owner_url), server
 
 
-def _load_demo(found: Addresses, base_url: str, keys_directory: Path) -> None:
+def _load_demo(found: Addresses, settings: Settings) -> None:
     from credit_service.demo import load
+    from credit_service.platform.clock import clock_of
 
-    typer.echo(load(found.service, base_url=base_url, keys_directory=keys_directory))
+    clock = clock_of(settings.clock_file)
+    keys = settings.keys_directory
+    typer.echo(load(found.service, base_url=settings.base_url, keys_directory=keys, clock=clock))
 
 
 def _run_server(host: str, port: int, workers: int) -> None:

@@ -31,7 +31,7 @@ from credit_service.demo.welcome import welcome
 from credit_service.entities import profile
 from credit_service.entities.commands import content_of
 from credit_service.entities.models import Entity
-from credit_service.platform.clock import SystemClock
+from credit_service.platform.clock import Clock
 from credit_service.platform.context import Actor
 from credit_service.platform.database import Database, driver_connection
 from credit_service.platform.days import day_of, start_of
@@ -50,14 +50,13 @@ CLOSED_EACH = 40
 RENDERED_AT_ONCE = 250
 
 
-def load(service_url: str, *, base_url: str, keys_directory: Path) -> str:
+def load(service_url: str, *, base_url: str, keys_directory: Path, clock: Clock) -> str:
     """Load the data set unless it is there, and give the text that welcomes a newcomer."""
-    return asyncio.run(_load(service_url, base_url, keys_directory))
+    return asyncio.run(_load(service_url, base_url, keys_directory, clock.now()))
 
 
-async def _load(service_url: str, base_url: str, keys_directory: Path) -> str:
+async def _load(service_url: str, base_url: str, keys_directory: Path, now: datetime) -> str:
     database = Database(service_url, role="credit_service", application_name="credit-service-demo")
-    now = SystemClock().now()
     try:
         async with database.transaction() as session:
             empty = not (await session.execute(select(func.count()).select_from(Entity))).scalar_one()

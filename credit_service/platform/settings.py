@@ -56,6 +56,8 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] = "json"
     log_reads: bool = Field(default=False, description="Log every request, not only changes and failures")
 
+    clock_file: Path | None = Field(default=None, description="Demonstrations only: a file that moves the clock")
+
     token_lifetime_seconds: int = Field(default=900, ge=60, le=86400)
     oidc_issuers: list[OpenIdIssuer] = Field(default_factory=list)
 
