@@ -28,10 +28,9 @@ def demonstration() -> Iterator[tuple[str, str]]:
 
 def run_example(name: str, demonstration: tuple[str, str], *arguments: str) -> str:
     address, token = demonstration
-    done = subprocess.run(
-        [sys.executable, str(Path("examples") / name), token, *arguments],
-        check=False, cwd=ROOT, env=environment() | {"CREDIT_SERVER": address}, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+    command = [sys.executable, str(Path("examples") / name), token, *arguments]
+    variables = environment() | {"CREDIT_SERVER": address}
+    done = subprocess.run(command, check=False, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
