@@ -45,7 +45,7 @@ _PUBLIC_MEMBERS = """
     'authority_uscc', r.authority_uscc, 'authority_name', r.authority_name, 'source_name', r.source_name,
     'entity_name', r.entity_name, 'legal_basis', r.legal_basis, 'severity', r.severity,
     'publicity_from', r.publicity_from, 'publicity_until', r.publicity_until,
-    'repair_eligible_from', r.repair_eligible_from, 'facts', r.public_facts"""
+    'repair_eligible_from', r.repair_eligible_from, 'disputed_since', r.disputed_since, 'facts', r.public_facts"""
 
 _RENDERED = f"""
 WITH shown AS MATERIALIZED (

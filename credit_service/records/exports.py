@@ -37,6 +37,7 @@ _CORE = (
     ("removed_on", "移出日期"),
     ("removal_reason", "移出理由"),
     ("source_name", "数据来源单位"),
+    ("disputed_since", "异议处理中"),
 )
 _RANGES = {
     Audience.PUBLIC: {"public": "facts"},

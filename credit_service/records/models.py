@@ -94,6 +94,7 @@ class Record(SQLModel, table=True):
     publicity_latest_stop: date | None = None
     repair_eligible_from: date | None = None
     disclosure_until: datetime | None = Field(default=None, sa_column=instant_column(nullable=True))
+    disputed_since: datetime | None = Field(default=None, sa_column=instant_column(nullable=True))
     version: int
     content_digest: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     recorded_at: datetime = Field(sa_column=instant_column())

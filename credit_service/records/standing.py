@@ -20,6 +20,7 @@ ILLEGAL_TRANSITION = ProblemType(
 STANDING = (
     "consent",
     "disclosure_until",
+    "disputed_since",
     "explanation",
     "notices",
     "publicity_earliest_stop",

@@ -41,6 +41,7 @@ class RecordView(BaseModel):
     publicity_from: datetime | None = ApiField(description="公示开始 (UTC)")
     publicity_until: datetime | None = ApiField(description="公示截止 (UTC); empty: no rule ends it")
     repair_eligible_from: date | None = ApiField(description="可申请修复日期")
+    disputed_since: datetime | None = ApiField(description="异议处理中 An objection is being examined since (UTC)")
     facts: dict[str, Any] = ApiField(description="事项字段(社会公开)")
     visible_to_public: bool | None = ApiField(default=None, description="是否公示中")
     state: str | None = ApiField(default=None, description="状态")
@@ -107,6 +108,7 @@ _PUBLIC = (
     "publicity_from",
     "publicity_until",
     "repair_eligible_from",
+    "disputed_since",
 )
 _SHARED = (
     "state",

@@ -17,7 +17,8 @@ ALTER TABLE record
     ADD COLUMN notices json NOT NULL DEFAULT '[]',
     ADD COLUMN consent json,
     ADD COLUMN publicity_grounds json,
-    ADD COLUMN disclosure_until timestamptz;
+    ADD COLUMN disclosure_until timestamptz,
+    ADD COLUMN disputed_since timestamptz;
 UPDATE record SET state_from = coalesce(publicity_from, recorded_at);
 ALTER TABLE record ALTER COLUMN state_from SET NOT NULL, ALTER COLUMN notices DROP DEFAULT;
 CREATE INDEX record_disclosure_until ON record (disclosure_until)
@@ -110,5 +111,6 @@ def downgrade() -> None:
         "ALTER TABLE record_version DROP COLUMN standing, ALTER COLUMN salt SET NOT NULL,"
         " ALTER COLUMN content SET NOT NULL;"
         "ALTER TABLE record DROP COLUMN state_from, DROP COLUMN state_reason, DROP COLUMN state_basis,"
-        " DROP COLUMN notices, DROP COLUMN consent, DROP COLUMN publicity_grounds, DROP COLUMN disclosure_until;"
+        " DROP COLUMN notices, DROP COLUMN consent, DROP COLUMN publicity_grounds, DROP COLUMN disclosure_until,"
+        " DROP COLUMN disputed_since;"
     )

@@ -54,6 +54,7 @@ def standing_text(draft: Draft, assessment: Assessment, now: datetime) -> bytes:
     """The standing of a record that is stored at ``now``; the same for every row with the same assessment."""
     values: dict[str, Any] = {name: getattr(assessment, name) for name in Assessment.__dataclass_fields__}
     values |= {"state_from": assessment.publicity_from or now, "state_reason": None, "state_basis": None}
+    values["disputed_since"] = None
     for name in ("notices", "consent", "publicity_grounds", "source_uscc", "source_name"):
         values[name] = getattr(draft, name)
     return standing_of(values)

@@ -1,0 +1,1 @@
+"""What repair and objection share: cases, their state machines as data, queues, timelines, figures."""
