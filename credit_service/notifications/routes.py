@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from credit_service.accounts.dependencies import requires
 from credit_service.accounts.rules import Permission, Principal
 from credit_service.notifications import commands, contacts, store
-from credit_service.notifications.channels import carriers
+from credit_service.notifications.channels import configured
 from credit_service.notifications.commands import Recipient
 from credit_service.notifications.models import (
     ContactsRead,
@@ -28,7 +28,7 @@ from credit_service.notifications.models import (
     PaperService,
     Verification,
 )
-from credit_service.notifications.rules import Channel, Language, NotificationState
+from credit_service.notifications.rules import Language, NotificationState
 from credit_service.platform import paging
 from credit_service.platform.http import actor_of, change, json_answer, language_of
 from credit_service.platform.idempotency import StoredAnswer
@@ -127,7 +127,6 @@ async def read_contacts(request: Request, principal: Owner, response: Response) 
 async def put_contacts(request: Request, body: ContactsWrite, principal: Owner, if_match: IfMatch = None) -> Response:
     """联系方式维护 Replace the caller's own contact points. The answer may hold a secret and is not kept for replay."""
     now, owner = request.app.state.clock.now(), _recipient(principal)
-    channels = {Channel.INBOX, *carriers(request.app.state.settings)}
 
     async def run(session: AsyncSession) -> StoredAnswer:
         await contacts.replace(
@@ -137,7 +136,7 @@ async def put_contacts(request: Request, body: ContactsWrite, principal: Owner, 
             owner,
             body.contacts,
             if_match=if_match,
-            channels=channels,
+            channels=configured(request.app.state.settings),
             language=Language(language_of(request)),
         )
         shown, etag = await contacts.of_owner(session, owner, _webhook_key(request))

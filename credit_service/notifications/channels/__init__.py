@@ -58,8 +58,18 @@ class Carrier(Protocol):
 Carriers = Mapping[Channel, Carrier]
 
 
+def configured(settings: Settings) -> frozenset[Channel]:
+    """The channels this installation reaches recipients over. A missing setting leaves its channel out."""
+    given = {
+        Channel.EMAIL: settings.smtp_host,
+        Channel.WEBHOOK: settings.webhook_key,
+        Channel.SMS: settings.sms_gateway_url,
+    }
+    return frozenset({Channel.INBOX} | {channel for channel, setting in given.items() if setting is not None})
+
+
 def carriers(settings: Settings) -> Carriers:
-    """The channels this installation sends over, besides the inbox. A missing setting leaves its channel out."""
+    """A carrier for each configured channel but the inbox, which needs none."""
     from credit_service.notifications.channels.sms import SmsGateway
     from credit_service.notifications.channels.smtp import Smtp
     from credit_service.notifications.channels.webhook import Webhook

@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import ipaddress
 import socket
+import ssl
 from datetime import datetime
 from uuid import UUID
 
@@ -58,6 +59,7 @@ class Webhook:
     def __init__(self, master: str, *, admit_loopback: bool) -> None:
         self._master = master
         self._admit_loopback = admit_loopback
+        self._trust = ssl.create_default_context()
 
     async def send(self, message: Message, now: datetime) -> Outcome:
         """Post the message; any 2xx is a receipt."""
@@ -112,7 +114,9 @@ class Webhook:
         }
         # No environment: a proxy would resolve the name anew. The certificate is still the name's.
         async with (
-            httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=CARRIER_SECONDS) as client,
+            httpx.AsyncClient(
+                verify=self._trust, trust_env=False, follow_redirects=False, timeout=CARRIER_SECONDS
+            ) as client,
             client.stream(
                 "POST",
                 url.copy_with(host=str(address)),
