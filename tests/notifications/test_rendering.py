@@ -52,7 +52,7 @@ def test_any_text_can_be_said_and_cannot_become_a_header_or_a_template(value: st
 @pytest.mark.parametrize("change", [{"reasons": None}, {"more": "x"}])
 def test_data_that_is_not_as_declared_is_refused(change: dict[str, str | None]) -> None:
     data = {name: value for name, value in (data_for(Template.REPAIR_REFUSED) | change).items() if value is not None}
-    with pytest.raises(TemplateError, match="reasons|more"):
+    with pytest.raises(TemplateError, match=r"reasons|more"):
         rendering.render(Template.REPAIR_REFUSED, Language.EN, "1", data)
 
 
