@@ -24,6 +24,8 @@ from credit_service.catalogue.models import Catalogue
 from credit_service.entities.lookup import Lookup, PastLookup
 from credit_service.entities.routes import lookup_router
 from credit_service.entities.routes import router as entities_router
+from credit_service.notifications import rendering
+from credit_service.notifications.routes import router as notifications_router
 from credit_service.platform import migration
 from credit_service.platform.clock import Clock, FileClock, clock_of
 from credit_service.platform.database import Database
@@ -218,6 +220,7 @@ def create_app(
     state.catalogue = catalogue or load()
     state.keys = KeyStore(settings.keys_directory)
     state.database = database
+    rendering.texts()  # a text that is not as declared keeps the service from starting
     for router in (
         lookup_router,
         entities_router,
@@ -226,6 +229,7 @@ def create_app(
         lists_router,
         proceedings_router,
         imports_router,
+        notifications_router,
         accounts_router,
         operations,
     ):

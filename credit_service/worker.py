@@ -18,6 +18,10 @@ from pgqueuer.models import Job, Schedule
 from credit_service.catalogue.loader import load as load_catalogue
 from credit_service.catalogue.models import Catalogue
 from credit_service.entities import profile
+from credit_service.notifications import rendering as notices
+from credit_service.notifications import sending
+from credit_service.notifications.channels import Carriers, carriers
+from credit_service.notifications.commands import JOB as SEND_NOTIFICATION
 from credit_service.platform import idempotency
 from credit_service.platform.clock import Clock, clock_of
 from credit_service.platform.context import Actor
@@ -36,6 +40,8 @@ PROFILES_A_BATCH = 200
 ARCHIVED_AT_ONCE = 200
 WORKER = Actor("worker", "worker")
 ABANDONED_AFTER = timedelta(minutes=10)
+SENDERS = 3
+"""Notifications under way at once: each holds two of the process's connections."""
 
 _DUE = """
 SELECT DISTINCT uscc FROM (
@@ -109,6 +115,20 @@ def schedule(queue: PgQueuer, database: Database, catalogue: Catalogue, clock: C
         await mark_abandoned_imports(database, clock.now())
 
 
+def schedule_notifications(queue: PgQueuer, database: Database, clock: Clock, roads: Carriers, base_url: str) -> None:
+    """Enter the job that sends a notification, and the one that finds those whose turn it is."""
+    free = asyncio.Semaphore(SENDERS)
+
+    @queue.entrypoint(SEND_NOTIFICATION)
+    async def _send(job: Job) -> None:
+        async with free:
+            await sending.send(database, roads, clock, base_url, UUID(bytes=job.payload))
+
+    @queue.schedule("wake-due-notifications", EVERY_MINUTE)
+    async def _wake(job: Schedule) -> None:
+        await sending.wake_due(database, clock.now())
+
+
 async def serve(settings: Settings) -> None:
     """Run jobs until SIGINT or SIGTERM: what is under way is finished, nothing new is begun."""
     if settings.database_url is None:
@@ -119,7 +139,10 @@ async def serve(settings: Settings) -> None:
     connection = await database.connect()
     try:
         queue = PgQueuer.from_asyncpg_connection(connection)
-        schedule(queue, database, load_catalogue(), clock_of(settings.clock_file))
+        clock = clock_of(settings.clock_file)
+        schedule(queue, database, load_catalogue(), clock)
+        notices.texts()
+        schedule_notifications(queue, database, clock, carriers(settings), settings.base_url)
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, queue.shutdown.set)
         await queue.run()

@@ -13,6 +13,7 @@ from sqlmodel import SQLModel
 from credit_service.accounts import models as accounts
 from credit_service.audit import models as audit
 from credit_service.entities import models as entities
+from credit_service.notifications import models as notifications
 from credit_service.platform import idempotency
 from credit_service.platform.database import Database
 from credit_service.records import models as records
@@ -23,6 +24,7 @@ TABLES = (
     audit,
     entities,
     idempotency,
+    notifications,
     proceedings,
     records,
 )  # imported for their tables, which fill SQLModel.metadata

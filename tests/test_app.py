@@ -70,6 +70,8 @@ async def test_each_role_meets_each_route(api: Api, role: Role) -> None:
             import_id=UNKNOWN_ID,
             code="taxpayer-grade-a",
             client_id="nobody",
+            notification_id=UNKNOWN_ID,
+            contact_id=UNKNOWN_ID,
         )
         permission = declared_permission(route)
         assert permission is not None

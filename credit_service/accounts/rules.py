@@ -55,6 +55,10 @@ class Permission(StrEnum):
     READ_AUDIT = "audit:read"
     MANAGE_ACCOUNTS = "accounts:manage"
     MOVE_CLOCK = "clock:move"  # a demonstration's only
+    READ_INBOX = "inbox:read"
+    MANAGE_CONTACTS = "contacts:manage"
+    OVERSEE_NOTIFICATIONS = "notifications:oversee"  # an agency what it owed, an administrator everything
+    SERVE_NOTICE = "notice:serve"
 
 
 EVERYONE = frozenset(Role)
@@ -77,6 +81,10 @@ PERMISSIONS: dict[Permission, frozenset[Role]] = {
     Permission.READ_AUDIT: frozenset({Role.AUDITOR}),
     Permission.MANAGE_ACCOUNTS: frozenset({Role.ADMINISTRATOR}),
     Permission.MOVE_CLOCK: frozenset({Role.ADMINISTRATOR}),
+    Permission.READ_INBOX: frozenset({Role.SUBJECT, Role.SUBMITTER, Role.REGULATOR}),
+    Permission.MANAGE_CONTACTS: frozenset({Role.SUBJECT, Role.SUBMITTER}),
+    Permission.OVERSEE_NOTIFICATIONS: frozenset({Role.SUBMITTER, Role.ADMINISTRATOR}),
+    Permission.SERVE_NOTICE: frozenset({Role.SUBMITTER}),
 }
 
 

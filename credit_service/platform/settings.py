@@ -32,7 +32,7 @@ def default_data_directory() -> Path:
 class Settings(BaseSettings):
     """Everything that differs between two installations."""
 
-    model_config = SettingsConfigDict(env_prefix="CREDIT_", env_file=None, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="CREDIT_", env_file=None, env_ignore_empty=True, extra="ignore")
 
     database_url: SecretStr | None = Field(
         default=None, description="postgresql:// address the service connects to; without it an embedded server starts"
@@ -60,6 +60,19 @@ class Settings(BaseSettings):
 
     token_lifetime_seconds: int = Field(default=900, ge=60, le=86400)
     oidc_issuers: list[OpenIdIssuer] = Field(default_factory=list)
+
+    smtp_host: str | None = Field(default=None, description="Mail relay; without it no e-mail is sent")
+    smtp_port: int = Field(default=587, ge=1, le=65535)
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    smtp_username: str | None = Field(default=None, description="Without it the relay is used without a login")
+    smtp_password: SecretStr | None = None
+    smtp_sender: str = Field(default="credit-service@localhost", description="Address in From")
+    webhook_key: SecretStr | None = Field(
+        default=None, min_length=32, description="Secret from which each webhook's signing key is derived"
+    )
+    webhook_loopback: bool = Field(default=False, description="Admit webhooks to this machine: for trials")
+    sms_gateway_url: str | None = Field(default=None, description="Gateway that takes text messages as JSON over HTTP")
+    sms_gateway_token: SecretStr | None = Field(default=None, description="Bearer token for the gateway")
 
     @property
     def base_url(self) -> str:

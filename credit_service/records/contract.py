@@ -9,7 +9,8 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 from pydantic import Field as ApiField
 
-from credit_service.records.models import NoticeKind, Outcome, ServiceMeans
+from credit_service.notifications.rules import ServiceMeans
+from credit_service.records.models import NoticeKind, Outcome
 
 DocumentNumber = Annotated[
     str, ApiField(min_length=1, max_length=128, description="决定文书号 Number of the deciding document")

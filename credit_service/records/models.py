@@ -38,17 +38,6 @@ class NoticeKind(StrEnum):
     REPAIR = "repair-notice"  # 信用修复告知书 (国办发〔2025〕22号 九, 两书同达)
 
 
-class ServiceMeans(StrEnum):
-    """送达方式 How a notice reached the subject (民事诉讼法, chapter on service; 行政处罚法 art. 61)."""
-
-    DIRECT = "direct"  # 直接送达
-    LEFT = "left-in-place"  # 留置送达
-    ELECTRONIC = "electronic"  # 电子送达
-    POST = "post"  # 邮寄送达
-    PUBLIC = "public-announcement"  # 公告送达
-    ATTESTED = "attested-by-agency"  # 报送单位随批次声明已送达
-
-
 class Outcome(StrEnum):
     """What became of a submitted record or row."""
 

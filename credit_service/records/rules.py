@@ -14,9 +14,10 @@ from typing import Any
 from credit_service.audit.events import canonical_json
 from credit_service.catalogue.models import Catalogue, Item, NoticeRule
 from credit_service.catalogue.rules import OPEN_ENDED_YEAR, add_period, classify, publicity_window, rule_for
+from credit_service.notifications.rules import ServiceMeans
 from credit_service.platform.days import day_of, start_of
 from credit_service.platform.errors import FieldError, ProblemType
-from credit_service.records.models import NoticeKind, ServiceMeans, State
+from credit_service.records.models import NoticeKind, State
 
 RECORD_REFUSED = ProblemType(
     "record-refused", 422, "记录不符合目录规则", "The record does not meet the catalogue's rules"

@@ -12,10 +12,10 @@ from pydantic import Field as ApiField
 from sqlalchemy import JSON, Column, LargeBinary
 from sqlmodel import Field, SQLModel
 
+from credit_service.notifications.rules import ServiceMeans
 from credit_service.platform.columns import code_column, instant_column, text_column, uscc_column
 from credit_service.platform.paging import Page
 from credit_service.records.contract import DocumentNumber, Reason, RecordReceipt, RecordSubmission, Strict
-from credit_service.records.models import ServiceMeans
 
 
 class ProceedingState(StrEnum):
