@@ -1,4 +1,4 @@
-"""The objection workflow as data (国办发〔2025〕22号 八; 上海 arts. 36-38, 深圳 arts. 48-51, 山东 arts. 38-40, 河南 arts. 41-43)."""
+"""The objection workflow as data (国办发〔2025〕22号 八; local: 上海 36-38, 深圳 48-51, 山东 38-40, 河南 41-43)."""
 
 from __future__ import annotations
 

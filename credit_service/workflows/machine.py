@@ -1,4 +1,4 @@
-"""A workflow declared once as data: state, action, actor, deadline, notice. The code, the docs and the tests read this."""
+"""A workflow declared once as data: state, action, actor, deadline, notice. Code, docs and tests read this."""
 
 from __future__ import annotations
 
