@@ -202,3 +202,15 @@ async def successor_of(session: AsyncSession, uscc: str) -> str | None:
             return current if row is not None else None
         current = row.successor_uscc
     return None
+
+
+async def parent_of(session: AsyncSession, uscc: str) -> str | None:
+    """The next higher authority of an agency, which its overdue cases are escalated to."""
+    row = await store.agency(session, uscc)
+    return row.parent_uscc if row is not None else None
+
+
+async def agency_name(session: AsyncSession, uscc: str) -> str:
+    """An agency's name, for a notice; its code where the registry does not know it."""
+    row = await store.agency(session, uscc)
+    return row.name if row is not None else uscc

@@ -7,6 +7,7 @@ its transaction. Nothing is ever silently deleted.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -17,11 +18,11 @@ from credit_service.accounts import commands as accounts
 from credit_service.accounts.rules import may_submit
 from credit_service.audit import events
 from credit_service.catalogue.models import Catalogue
-from credit_service.catalogue.rules import item_in_force
+from credit_service.catalogue.rules import add_period, item_in_force
 from credit_service.entities import commands as entities
 from credit_service.identity.uscc import Uscc
 from credit_service.platform.context import Actor
-from credit_service.platform.days import day_of
+from credit_service.platform.days import day_of, start_of
 from credit_service.platform.errors import (
     NOT_FOUND,
     PRECONDITION_FAILED,
@@ -202,3 +203,54 @@ async def erase(session: AsyncSession, actor: Actor, now: datetime, record: Reco
     await session.refresh(record)
     await entities.rewrite_profile(session, record.uscc, now)
     return emptied
+
+
+async def held(session: AsyncSession, record_id: UUID) -> Record:
+    """A record that a workflow is about, held against other changes. Raises ``NOT_FOUND``."""
+    record = await store.by_id_locked(session, record_id)
+    if record is None:
+        raise Problem(NOT_FOUND)
+    return record
+
+
+async def recorders(session: AsyncSession, record: Record) -> frozenset[str]:
+    """The principals who entered what the record says: they do not decide on its repair or an objection to it."""
+    entered = {commands.STORED, commands.CORRECTED, NOTICE_SERVED}
+    return frozenset(version.actor for version in await store.versions(session, record) if version.change in entered)
+
+
+async def dispute(
+    session: AsyncSession, actor: Actor, now: datetime, record: Record, *, since: datetime | None, reason: str
+) -> None:
+    """Flag the record as objected to on every surface, or lift the flag (国办发〔2025〕22号 八; 上海 art. 36)."""
+    record.disputed_since = since
+    await _keep(session, actor, now, record, "record.disputed" if since else "record.undisputed", reason)
+
+
+async def restore_after_fraud(
+    session: AsyncSession,
+    catalogue: Catalogue,
+    actor: Actor,
+    now: datetime,
+    record: Record,
+    *,
+    publicity: str | None,
+    reason: str,
+) -> Record:
+    """Publish a record again whose repair was obtained by fraud, for a fresh term from now (Order 36; Order 44 art. 20).
+
+    ``publicity`` is the ISO 8601 term of the rule; without one the record's own window is counted anew from today.
+    """
+    check_transition(Action.REVOKE_REPAIR, record.state)
+    assessment = rules.assess(
+        catalogue, replace(draft_of(catalogue, record), decided_on=day_of(now)), first_published_at=now
+    )
+    stop = start_of(add_period(day_of(now), publicity)) if publicity else assessment.publicity_until
+    record.state, record.state_from, record.state_reason, record.state_basis = State.PUBLISHED, now, reason, None
+    record.publicity_from, record.publicity_until = now, stop
+    record.publicity_earliest_stop = record.publicity_latest_stop = day_of(stop) if stop else None
+    record.repair_eligible_from = None
+    if record.disclosure_until is not None and stop is not None:
+        record.disclosure_until = max(record.disclosure_until, stop)
+    await _keep(session, actor, now, record, f"record.{Action.REVOKE_REPAIR.value}", reason)
+    return record
