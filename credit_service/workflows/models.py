@@ -53,7 +53,7 @@ class DeadlineView(BaseModel):
     """A time-limit of the case."""
 
     stage: str = ApiField(description="环节 accept, decide, total, ...")
-    due_at: datetime = ApiField(description="截止时间 (UTC)")
+    due_at: datetime | None = ApiField(description="截止时间 First instant too late (UTC); empty while paused")
     paused: bool = ApiField(description="已中止计时")
     provisional: bool = ApiField(description="超出已知节假日历, 暂定")
     met: bool = ApiField(description="已完成")

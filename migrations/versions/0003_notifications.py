@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from credit_service.platform.migration import execute_script
 
-revision = "0005"
+revision = "0003"
 down_revision = "0002"
 branch_labels = None
 depends_on = None
