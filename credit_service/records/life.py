@@ -237,7 +237,9 @@ async def restore_after_fraud(
     publicity: str | None,
     reason: str,
 ) -> Record:
-    """Publish a record again whose repair was obtained by fraud, for a fresh term from now (Order 36; Order 44 art. 20).
+    """Publish a record again whose repair was obtained by fraud, for a fresh term from now.
+
+    Order 36; Order 44 art. 20.
 
     ``publicity`` is the ISO 8601 term of the rule; without one the record's own window is counted anew from today.
     """
