@@ -17,7 +17,7 @@ from credit_service.accounts.dependencies import requires
 from credit_service.accounts.purpose import require_purpose
 from credit_service.accounts.rules import Audience, Permission, Principal, Role, audience_of
 from credit_service.catalogue.models import Catalogue, Item
-from credit_service.platform import paging
+from credit_service.platform import paging, sheets
 from credit_service.platform.database import Database
 from credit_service.platform.days import day_of
 from credit_service.platform.errors import NOT_FOUND, FieldError, Problem
@@ -118,7 +118,7 @@ async def list_entries(
 @router.get(
     "/v1/lists/{code}/export",
     response_class=StreamingResponse,
-    responses={200: {"content": {kind: {} for kind in exports.MEDIA_TYPES.values()}}},
+    responses={200: {"content": {kind: {} for kind in sheets.MEDIA_TYPES.values()}}},
 )
 async def export_list(
     request: Request,
@@ -142,8 +142,8 @@ async def export_list(
         "Cache-Control": "no-store",
         "X-Content-Type-Options": "nosniff",
     }
-    writer = exports.WRITERS[format]
-    return StreamingResponse(writer(columns, rows), media_type=exports.MEDIA_TYPES[format], headers=headers)
+    writer = sheets.WRITERS[format]
+    return StreamingResponse(writer(columns, rows), media_type=sheets.MEDIA_TYPES[format], headers=headers)
 
 
 async def _rows(

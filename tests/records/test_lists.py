@@ -12,7 +12,7 @@ import pytest
 from openpyxl import load_workbook
 
 from credit_service.accounts.rules import Role
-from credit_service.records.exports import spreadsheet_text
+from credit_service.platform.sheets import spreadsheet_text
 from tests.api import AGENCY, COMPANY, CONSENT, OTHER_COMPANY, Api
 from tests.records.test_life import LISTING, REMOVAL, act
 
