@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from types import MappingProxyType
@@ -12,7 +13,7 @@ from typing import Any, TypeVar
 from credit_service.catalogue import models
 
 Entry = Mapping[str, Any]
-Versioned = TypeVar("Versioned", models.Item, models.Rule)
+Versioned = TypeVar("Versioned", models.Item, models.Rule, models.Measure)
 Key = TypeVar("Key", bound=Hashable)
 
 
@@ -103,29 +104,79 @@ def item(entry: Entry, field_sets: Mapping[str, Any], edition: str) -> models.It
     )
 
 
-def measure(entry: Entry) -> models.Measure:
+def measure(entry: Entry, edition: str) -> models.Measure:
     return models.Measure(
         code=entry["code"],
+        number=entry.get("number"),
         name_zh=entry["name_zh"],
         name_en=entry["name_en"],
+        direction=entry.get("direction", "punishment"),
         kind=entry["kind"],
         needs_statute=entry["kind"] == "A",
         legal_basis=_bases(entry),
-        implementer=entry.get("implementer"),
+        implementer=entry["implementer"],
         target=entry.get("target"),
         minimum_term=entry.get("minimum_term"),
         maximum_term=entry.get("maximum_term"),
+        scenarios=tuple(entry["scenarios"]),
+        effect=entry["effect"],
+        effect_status=entry["effect_status"],
+        subject=entry.get("subject", "entity"),
+        triggers=tuple(_trigger(trigger) for trigger in entry.get("triggers", ())),
+        effective_from=date.fromisoformat(entry["effective_from"]),
+        effective_to=_day(entry.get("effective_to")),
+        edition=edition,
         status=entry["status"],
+        note=entry.get("note"),
     )
 
 
-def rule(entry: Entry) -> models.Rule:
+def _trigger(entry: Entry) -> models.Trigger:
+    attribute, name = ("code", entry["item"]) if "item" in entry else ("section", entry["section"])
+    item = MappingProxyType({attribute: frozenset({name})})
+    return models.Trigger(**_condition_parts(entry) | {"item": item}, established=entry.get("established", True))
+
+
+def linked(
+    items: Iterable[models.Item], measures: Iterable[models.Measure]
+) -> tuple[list[models.Item], list[models.Measure]]:
+    """Both ends of every link between items and measures, whichever end the edition states it at."""
+    items, measures = list(items), list(measures)
+    named = {(item.code, code) for item in items for code in item.measures}
+    measures = [
+        replace(
+            measure, triggers=measure.triggers + tuple(_trigger({"item": code}) for code in _unsaid(measure, named))
+        )
+        for measure in measures
+    ]
+    for index, item in enumerate(items):
+        led_to = (measure.code for measure in measures if any(_leads(t, item) for t in measure.triggers))
+        items[index] = replace(item, measures=tuple(dict.fromkeys(led_to)))
+    return items, measures
+
+
+def _unsaid(measure: models.Measure, named: Iterable[tuple[str, str]]) -> list[str]:
+    """Items that name the measure and that none of its triggers names."""
+    said = {code for trigger in measure.triggers for code in trigger.item.get("code", ())}
+    return sorted({item for item, code in named if code == measure.code} - said)
+
+
+def _leads(trigger: models.Trigger, item: models.Item) -> bool:
+    return all(getattr(item, name) in allowed for name, allowed in trigger.item.items())
+
+
+def scenario(entry: Entry) -> models.Scenario:
+    return models.Scenario(entry["code"], entry["name_zh"], entry["name_en"])
+
+
+def rule(entry: Entry, edition: str) -> models.Rule:
     """A rule of the class that its kind names."""
     transition = entry.get("transition", {})
     head = {
         "kind": entry["kind"],
         "name": entry["name"],
         "version": entry["version"],
+        "edition": edition,
         "effective_from": date.fromisoformat(entry["effective_from"]),
         "effective_to": _day(entry.get("effective_to")),
         "transition": models.Transition(
@@ -149,19 +200,22 @@ def _severity(head: dict[str, Any], body: Entry) -> models.Rule:
     return models.SeverityRule(**head, conditions=conditions, fact_names=frozenset(names))
 
 
-def _condition(entry: Entry) -> models.Condition:
+def _condition(entry: Entry) -> models.SeverityCondition:
+    return models.SeverityCondition(**_condition_parts(entry), then=entry["then"], article=entry["article"])
+
+
+def _condition_parts(entry: Entry) -> dict[str, Any]:
     def sets(key: str) -> Mapping[str, frozenset[str]]:
         return MappingProxyType({name: frozenset(values) for name, values in entry.get(key, {}).items()})
 
     thresholds = entry.get("when_at_least", {})
-    return models.Condition(
-        only=sets("when_only"),
-        any_of=sets("when_any"),
-        at_least=MappingProxyType({n: None if t is None else Decimal(t) for n, t in thresholds.items()}),
-        item=sets("when_item"),
-        then=entry["then"],
-        article=entry["article"],
-    )
+    return {
+        "only": sets("when_only"),
+        "any_of": sets("when_any"),
+        "mentions": sets("when_mentions"),
+        "at_least": MappingProxyType({n: None if t is None else Decimal(t) for n, t in thresholds.items()}),
+        "item": sets("when_item"),
+    }
 
 
 def _publicity(head: dict[str, Any], body: Entry) -> models.Rule:

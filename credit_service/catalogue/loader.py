@@ -69,6 +69,7 @@ def _sources(contents: Mapping[Path, Entry]) -> Sources:
         items=entries("items"),
         rules=entries("rules"),
         measures=entries("measures"),
+        scenarios=entries("scenarios"),
         field_sets={
             name: fields for content in contents.values() for name, fields in content.get("field_sets", {}).items()
         },
@@ -80,12 +81,15 @@ def _catalogue(contents: Mapping[Path, Entry], sources: Sources) -> Catalogue:
     for path in contents:
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     items = [building.item(source.entry, sources.field_sets, source.edition) for source in sources.items]
-    rules = [building.rule(source.entry) for source in sources.rules]
+    rules = [building.rule(source.entry, source.edition) for source in sources.rules]
+    measures = [building.measure(source.entry, source.edition) for source in sources.measures]
+    items, measures = building.linked(items, measures)
     return Catalogue(
         edition=max(content["edition"] for content in contents.values()),
         documents=MappingProxyType({s.entry["id"]: building.document(s.entry) for s in sources.documents}),
         items=building.versions(items, lambda item: item.code),
         rules=building.versions(rules, lambda rule: (rule.kind, rule.name)),
-        measures=MappingProxyType({s.entry["code"]: building.measure(s.entry) for s in sources.measures}),
+        measures=building.versions(measures, lambda measure: measure.code),
+        scenarios=MappingProxyType({s.entry["code"]: building.scenario(s.entry) for s in sources.scenarios}),
         digest=digest.hexdigest(),
     )

@@ -72,6 +72,7 @@ class Rule:
     kind: str
     name: str
     version: str
+    edition: str
     effective_from: date
     effective_to: date | None
     transition: Transition
@@ -90,26 +91,43 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A line of a severity rule; every part must be met. Facts are named as in the item's fields.
+    """What a record must be to meet a line of the law; every part must be met. Facts are named as in the item's fields.
 
     ``only``: the fact's values are a non-empty subset of these. ``any_of``: at least one value is among these.
-    ``at_least``: an amount in yuan reaches the threshold; ``None`` means that no threshold is set, so never met.
-    ``item``: attributes of the item itself, such as its section.
+    ``mentions``: a text contains at least one of these. ``at_least``: an amount in yuan reaches the threshold; ``None``
+    means that no threshold is set, so never met. ``item``: attributes of the item itself, such as its section.
     """
 
     only: Mapping[str, frozenset[str]]
     any_of: Mapping[str, frozenset[str]]
+    mentions: Mapping[str, frozenset[str]]
     at_least: Mapping[str, Decimal | None]
     item: Mapping[str, frozenset[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class SeverityCondition(Condition):
+    """A line of a severity rule: the class it leads to, and the article that says so."""
+
     then: str | None
     article: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger(Condition):
+    """Records that lead to a measure; ``item`` names their code or section.
+
+    Not ``established``: the facts only point to the measure's target, and the implementer finds whether it is met.
+    """
+
+    established: bool
 
 
 @dataclass(frozen=True, slots=True)
 class SeverityRule(Rule):
     """轻微、一般、严重: the first condition that is met decides. ``fact_names`` are all the facts it can turn on."""
 
-    conditions: tuple[Condition, ...]
+    conditions: tuple[SeverityCondition, ...]
     fact_names: frozenset[str]
 
 
@@ -217,19 +235,46 @@ class DeadlineRule(Rule):
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A consequence of a record. Kind A reduces rights or adds duties and needs a statute of its own."""
+    """A consequence of a record, for an interval of days. Kind A reduces rights or adds duties and needs a statute.
+
+    ``number`` is its row in the national list. ``effect``: required (应当、不得) or optional (可以) of the implementer,
+    in each of ``scenarios``. Terms are ISO 8601 periods. No record triggers one on a natural person.
+    """
+
+    code: str
+    number: str | None
+    name_zh: str
+    name_en: str
+    direction: str
+    kind: str
+    needs_statute: bool
+    legal_basis: tuple[LegalBasis, ...]
+    implementer: str
+    target: str | None
+    minimum_term: str | None
+    maximum_term: str | None
+    scenarios: tuple[str, ...]
+    effect: str
+    effect_status: str
+    subject: str
+    triggers: tuple[Trigger, ...]
+    effective_from: date
+    effective_to: date | None
+    edition: str
+    status: str
+    note: str | None
+
+    def in_force(self, day: date) -> bool:
+        return self.effective_from <= day and (self.effective_to is None or day < self.effective_to)
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A decision in which measures are asked for, such as 政府采购."""
 
     code: str
     name_zh: str
     name_en: str
-    kind: str
-    needs_statute: bool
-    legal_basis: tuple[LegalBasis, ...]
-    implementer: str | None
-    target: str | None
-    minimum_term: str | None
-    maximum_term: str | None
-    status: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,6 +282,7 @@ class Item:
     """What may be recorded, for an interval of decision dates (``effective_to`` is the first day after it).
 
     ``*_rule`` are names of rules; ``destination_rules`` names the publicity rule of a destination that has its own.
+    ``measures`` are the codes of those that a record of this item may lead to, whichever end of the link says so.
     """
 
     code: str
@@ -273,17 +319,18 @@ class Item:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Catalogue:
-    """Every edition at once: what was in force on a day is asked of ``rules.item_in_force`` and ``rules.rule_for``.
+    """Every edition at once: what was in force on a day is asked of ``rules`` and ``measures``.
 
-    ``items`` and ``rules`` hold the versions of a code or a (kind, name), the oldest first. ``digest`` is the SHA-256
-    of the files, in hexadecimal.
+    ``items``, ``measures`` and ``rules`` hold the versions of a code or a (kind, name), the oldest first. ``digest`` is
+    the SHA-256 of the files, in hexadecimal.
     """
 
     edition: str
     documents: Mapping[str, Document]
     items: Mapping[str, tuple[Item, ...]]
     rules: Mapping[tuple[str, str], tuple[Rule, ...]]
-    measures: Mapping[str, Measure]
+    measures: Mapping[str, tuple[Measure, ...]]
+    scenarios: Mapping[str, Scenario]
     digest: str = ""
 
     def find(self, code: str) -> Item | None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from decimal import Decimal, InvalidOperation
 from typing import Any, Literal, overload
 
+from credit_service.catalogue.conditions import met_by, values_of
 from credit_service.catalogue.facts import CheckedFacts, FactsChecker, checker_of
 from credit_service.catalogue.models import (
     Catalogue,
-    Condition,
     DeadlineRule,
     Item,
     NoticeRule,
@@ -147,57 +146,14 @@ class SeverityFinding:
 
 def classify(item: Item, rule: SeverityRule | None, facts: Mapping[str, Any]) -> SeverityFinding:
     """Severity by the first condition of the rule that the facts meet (Order 36 chapter 2; each names its article)."""
-    categories = _values(facts, PENALTY_CATEGORIES)
+    categories = values_of(facts, PENALTY_CATEGORIES)
     if rule is None:
         return SeverityFinding(None, (), categories)
     for condition in rule.conditions:
-        met = _met(condition, item, facts)
+        met = met_by(condition, item, facts)
         if met is not None:
             return SeverityFinding(condition.then, (Reason(condition.article, met),), categories)
     return SeverityFinding(None, (Reason(rule.version, "no condition met"),), categories)
-
-
-def _values(facts: Mapping[str, Any], name: str) -> frozenset[str]:
-    value = facts.get(name)
-    if value is None:
-        return frozenset()
-    return frozenset(value) if isinstance(value, list | tuple) else frozenset({str(value)})
-
-
-def _met(condition: Condition, item: Item, facts: Mapping[str, Any]) -> str | None:
-    """The facts that met every part of a condition, in words; ``None`` when one part is not met."""
-    met = []
-    for name, found in _parts(condition, item, facts):
-        if not found:
-            return None
-        met.append(f"{name}={'、'.join(sorted(found))}")
-    return "; ".join(met) or "otherwise"
-
-
-def _parts(condition: Condition, item: Item, facts: Mapping[str, Any]) -> Iterator[tuple[str, frozenset[str]]]:
-    """Each part of a condition with the values that met it (none: not met)."""
-    for name, allowed in condition.only.items():
-        yield name, _subset(_values(facts, name), allowed)
-    for name, allowed in condition.any_of.items():
-        yield name, _values(facts, name) & allowed
-    for name, threshold in condition.at_least.items():
-        yield name, _reaches(facts, name, threshold)
-    for name, allowed in condition.item.items():
-        yield name, allowed & {str(getattr(item, name))}
-
-
-def _subset(values: frozenset[str], allowed: frozenset[str]) -> frozenset[str]:
-    return values if values <= allowed else frozenset()
-
-
-def _reaches(facts: Mapping[str, Any], name: str, threshold: Decimal | None) -> frozenset[str]:
-    if threshold is None or facts.get(name) is None:
-        return frozenset()
-    try:
-        enough = Decimal(str(facts[name])) >= threshold
-    except InvalidOperation:
-        return frozenset()
-    return frozenset({f"{facts[name]} >= {threshold}"}) if enough else frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ class Sources:
     items: list[Source]
     rules: list[Source]
     measures: list[Source]
+    scenarios: list[Source]
     field_sets: Mapping[str, Any]
 
 
@@ -36,15 +37,17 @@ def semantic_faults(sources: Sources) -> list[Fault]:
     rules = {(source.entry["kind"], source.entry["name"]) for source in sources.rules}
     return [
         *_repeated(sources.documents, lambda entry: entry["id"]),
-        *_repeated(sources.measures, lambda entry: entry["code"]),
+        *_repeated(sources.scenarios, lambda entry: entry["code"]),
         *_repeated(sources.rules, lambda entry: (entry["kind"], entry["version"])),
         *_interval_faults(sources.items, lambda entry: entry["code"]),
+        *_interval_faults(sources.measures, lambda entry: f"measure {entry['code']}"),
         *_interval_faults(sources.rules, lambda entry: f"{entry['kind']} {entry['name']}"),
         *_basis_faults(sources, documents),
         *_item_faults(sources, rules),
         *_field_faults(sources),
         *_rule_faults(sources, rules),
         *_measure_faults(sources, documents),
+        *_trigger_faults(sources),
     ]
 
 
@@ -84,10 +87,15 @@ def _basis_faults(sources: Sources, documents: Mapping[str, Any]) -> Iterable[Fa
 def _uncovered(source: Source, bases: list[Any]) -> Iterable[Fault]:
     """No record without law: some basis holds on the first day of the interval, and some on the last."""
     begin, end = source.entry["effective_from"], source.entry.get("effective_to", FOREVER)
+    what = "legal basis"
+    if source.entry.get("kind") == "A":
+        bases, what = [basis for basis in bases if basis["level"] in STATUTES], "law or administrative regulation"
+        if not bases:
+            return  # told by _measure_faults
     if not any(basis.get("effective_from", "") <= begin < basis.get("effective_to", FOREVER) for basis in bases):
-        yield source.fault(f"no legal basis in force on {begin}", "legal_basis")
+        yield source.fault(f"no {what} in force on {begin}", "legal_basis")
     if not any(basis.get("effective_to", FOREVER) >= end for basis in bases):
-        yield source.fault(f"no legal basis in force until {end}", "legal_basis")
+        yield source.fault(f"no {what} in force until {end}", "legal_basis")
 
 
 def _item_faults(sources: Sources, rules: set[tuple[str, str]]) -> Iterable[Fault]:
@@ -154,6 +162,7 @@ def _reversed(minimum: str | None, maximum: str | None) -> bool:
 
 
 def _measure_faults(sources: Sources, documents: Mapping[str, Any]) -> Iterable[Fault]:
+    scenarios = {source.entry["code"] for source in sources.scenarios}
     for source in sources.measures:
         entry = source.entry
         levels = {documents.get(basis["document"], {}).get("level") for basis in entry.get("legal_basis", ())}
@@ -162,3 +171,26 @@ def _measure_faults(sources: Sources, documents: Mapping[str, Any]) -> Iterable[
             yield source.fault(reason, "legal_basis")
         if _reversed(entry.get("minimum_term"), entry.get("maximum_term")):
             yield source.fault("minimum_term is longer than maximum_term", "minimum_term")
+        for code in sorted(set(entry["scenarios"]) - scenarios):
+            yield source.fault(f"unknown scenario {code}", "scenarios")
+
+
+def _trigger_faults(sources: Sources) -> Iterable[Fault]:
+    """A measure on entities has a record that leads to it, by facts that the record has; one on persons has none."""
+    fields: dict[str, set[str]] = defaultdict(set)
+    for item in sources.items:
+        fields[item.entry["code"]] |= {field["name"] for field in fields_of(item.entry, sources.field_sets)}
+    named = {code for item in sources.items for code in item.entry.get("measures", ())}
+    for source in sources.measures:
+        entry, triggers = source.entry, source.entry.get("triggers", ())
+        if entry.get("subject") == "natural-person" and (triggers or entry["code"] in named):
+            yield source.fault("a natural person's measure is triggered by no record of an entity", "triggers")
+        if entry.get("subject") != "natural-person" and not triggers and entry["code"] not in named:
+            yield source.fault(f"nothing triggers measure {entry['code']}")
+        for trigger in triggers:
+            if "item" in trigger and trigger["item"] not in fields:
+                yield Fault(source.file, trigger.line, f"unknown item {trigger['item']}")
+                continue
+            read = {name for key in ("when_any", "when_mentions", "when_at_least") for name in trigger.get(key, ())}
+            for name in sorted(read - fields.get(trigger.get("item", ""), set())):
+                yield Fault(source.file, trigger.line, f"trigger reads {name}, which is not a field of the item")

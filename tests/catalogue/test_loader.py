@@ -110,7 +110,11 @@ rules:
     status: verified
     body: {clock_start: publication, classes: {any: {published: true, minimum: P3M, maximum: P1Y}}}
 measures:
-  - {code: ban, name_zh: 禁, name_en: B, kind: A, legal_basis: [{document: some-law, status: verified}], status: memory}
+  - {code: ban, name_zh: 禁, name_en: B, kind: A, legal_basis: [{document: some-law, status: verified}],
+     implementer: 机关, scenarios: [licence], effect: required, effect_status: memory,
+     effective_from: 2020-01-01, status: memory}
+scenarios:
+  - {code: licence, name_zh: 许可, name_en: Licence}
 items:
   - code: thing
     name_zh: 事项
@@ -145,10 +149,12 @@ def test_every_entry_says_how_well_it_was_verified() -> None:
     catalogue = load()
     entries: list[Any] = [version for versions in catalogue.items.values() for version in versions]
     entries += [version for versions in catalogue.rules.values() for version in versions]
-    for entry in [*entries, *catalogue.measures.values()]:
-        assert {entry.status, *(basis.status for basis in entry.legal_basis)} <= STATUSES
+    entries += [version for versions in catalogue.measures.values() for version in versions]
     for entry in entries:
+        assert {entry.status, *(basis.status for basis in entry.legal_basis)} <= STATUSES
         assert entry.legal_basis
+        assert entry.edition <= catalogue.edition
+        assert entry.effective_to is None or entry.effective_from < entry.effective_to
 
 
 def test_no_item_has_a_place_for_an_identity_number() -> None:
@@ -239,7 +245,7 @@ BROKEN: dict[str, tuple[str, str | None, str, str]] = {
         "    status: verified\n",
         None,
         "    effective_from: 2020-01-01",
-        "thing overlaps the version in edition.yaml:17",
+        "thing overlaps the version in edition.yaml:21",
     ),
     "unknown rule": (
         "publicity_rule: shown",
@@ -252,13 +258,51 @@ BROKEN: dict[str, tuple[str, str | None, str, str]] = {
         "kind: A, legal_basis: [{document: some-law, status: verified}],",
         "kind: A,",
         "  - {code: ban",
-        "measure ban reduces rights and names no law or administrative regulation",
+        "'legal_basis' is a required property",
     ),
     "kind A on a notice": (
         "kind: A, legal_basis: [{document: some-law,",
         "kind: A, legal_basis: [{document: some-notice,",
         "  - {code: ban",
         "measure ban reduces rights and names no law or administrative regulation",
+    ),
+    "kind A on a repealed law": (
+        "effective_from: 2020-01-01, status: memory}",
+        "effective_from: 2019-01-01, status: memory}",
+        "  - {code: ban",
+        "no law or administrative regulation in force on 2019-01-01",
+    ),
+    "measure without effect": ("effect: required, ", "", "  - {code: ban", "'effect' is a required property"),
+    "unknown scenario": ("[licence]", "[lunch]", "     implementer:", "unknown scenario lunch"),
+    "measure that nothing triggers": (
+        "    measures: [ban]\n",
+        "",
+        "  - {code: ban",
+        "nothing triggers measure ban",
+    ),
+    "measure of a person that a record triggers": (
+        "effect: required,",
+        "effect: required, subject: natural-person,",
+        "  - {code: ban",
+        "a natural person's measure is triggered by no record of an entity",
+    ),
+    "trigger on an unknown item": (
+        "effect: required,",
+        "effect: required, triggers: [{item: none}],",
+        "     implementer:",
+        "unknown item none",
+    ),
+    "trigger on an unknown fact": (
+        "effect: required,",
+        "effect: required, triggers: [{item: thing, when_any: {colour: [red]}}],",
+        "     implementer:",
+        "trigger reads colour, which is not a field of the item",
+    ),
+    "trigger on a fact of a section": (
+        "effect: required,",
+        "effect: required, triggers: [{section: other, when_any: {reason: [red]}}],",
+        "     implementer:",
+        "'item' is a required property",
     ),
     "not YAML": ("    name_zh: 事项\n", "    name_zh: [事项\n", "    name_en: Thing", "not YAML"),
     "key twice": (
@@ -331,7 +375,7 @@ def test_a_broken_edition_is_refused(name: str, tmp_path: Path) -> None:
 
 
 def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
-    broken = SMALL.replace("publicity_rule: shown", "publicity_rule: hidden").replace("[ban]", "[fine]")
+    broken = SMALL.replace("publicity_rule: shown", "publicity_rule: hidden").replace("[ban]", "[ban, fine]")
     with pytest.raises(CatalogueError) as refused:
         load(write(tmp_path, broken))
     assert len(refused.value.faults) == 2
