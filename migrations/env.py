@@ -12,6 +12,7 @@ from sqlmodel import SQLModel
 
 from credit_service.accounts import models as accounts
 from credit_service.audit import models as audit
+from credit_service.deadlines import models as deadlines
 from credit_service.entities import models as entities
 from credit_service.notifications import models as notifications
 from credit_service.platform import idempotency
@@ -22,6 +23,7 @@ from credit_service.records.proceedings import models as proceedings
 TABLES = (
     accounts,
     audit,
+    deadlines,
     entities,
     idempotency,
     notifications,

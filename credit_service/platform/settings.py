@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import time
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -73,6 +74,14 @@ class Settings(BaseSettings):
     webhook_loopback: bool = Field(default=False, description="Admit webhooks to this machine: for trials")
     sms_gateway_url: str | None = Field(default=None, description="Gateway that takes text messages as JSON over HTTP")
     sms_gateway_token: SecretStr | None = Field(default=None, description="Bearer token for the gateway")
+
+    deadline_cut_off: time | None = Field(
+        default=None,
+        description="Office hours' end in Asia/Shanghai: what comes later counts as of the next working day",
+    )
+    deadline_warn_before: tuple[int, ...] = Field(
+        default=(3, 1), description="Working days before a time-limit's last day on which its agency is warned"
+    )
 
     @property
     def base_url(self) -> str:
