@@ -14,11 +14,17 @@ from pydantic import AwareDatetime, BaseModel
 from pydantic import Field as ApiField
 
 from credit_service import __version__
+from credit_service.accounts.access_routes import router as access_router
 from credit_service.accounts.authenticator import Authenticator
 from credit_service.accounts.dependencies import declared_permission, requires
+from credit_service.accounts.disclosure import Disclosure
 from credit_service.accounts.keys import KeyStore
+from credit_service.accounts.limits import RateLimit
+from credit_service.accounts.purpose import CASE_HEADER, LONGEST_CASE, SEALED_HEADER, WITHOUT_CASE
+from credit_service.accounts.quotas import DailyQuota
 from credit_service.accounts.routes import router as accounts_router
 from credit_service.accounts.rules import Audience, Permission, Principal
+from credit_service.audit.accesses import Journal
 from credit_service.catalogue.loader import load
 from credit_service.catalogue.models import Catalogue
 from credit_service.entities.lookup import Lookup, PastLookup
@@ -27,10 +33,11 @@ from credit_service.entities.routes import router as entities_router
 from credit_service.notifications import rendering
 from credit_service.notifications.routes import router as notifications_router
 from credit_service.platform import migration
+from credit_service.platform.admission import Admission, BodyLimit
 from credit_service.platform.clock import Clock, FileClock, clock_of
 from credit_service.platform.database import Database
 from credit_service.platform.errors import UNAVAILABLE, Problem, ProblemType
-from credit_service.platform.http import BodyLimit, install_problem_handlers
+from credit_service.platform.http import install_problem_handlers
 from credit_service.platform.settings import Settings
 from credit_service.platform.telemetry import Telemetry, configure_logging, metrics_registry
 from credit_service.records.imports.commands import new_executor
@@ -78,6 +85,24 @@ PROBLEM_RESPONSE = {
     "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
 
+PURPOSE_PARAMETERS = [
+    {
+        "name": CASE_HEADER.lower(),
+        "in": "header",
+        "required": False,
+        "schema": {"type": "string", "maxLength": LONGEST_CASE},
+        "description": "案号或者项目编号 Number of the matter (percent-encoded UTF-8); required with every purpose but "
+        + ", ".join(sorted(WITHOUT_CASE)),
+    },
+    {
+        "name": SEALED_HEADER.lower(),
+        "in": "header",
+        "required": False,
+        "schema": {"type": "string", "format": "date"},
+        "description": "暂缓披露至 The subject sees an inspection's access from this day only",
+    },
+]
+PROBES = frozenset({"/livez", "/readyz", "/metrics"})
 operations = APIRouter(tags=["operations 运行"])
 Health = Annotated[Principal, Depends(requires(Permission.HEALTH))]
 
@@ -187,6 +212,8 @@ class CreditService(FastAPI):
             }
             for path, operations_of in document["paths"].items():
                 for operation in operations_of.values():
+                    if any(each["name"] == "credit-purpose" for each in operation.get("parameters", ())):
+                        operation["parameters"] += PURPOSE_PARAMETERS
                     operation["responses"].pop("422", None)
                     operation["responses"]["default"] = PROBLEM_RESPONSE
                     if path.startswith("/v1/"):
@@ -220,6 +247,7 @@ def create_app(
     state.catalogue = catalogue or load()
     state.keys = KeyStore(settings.keys_directory)
     state.database = database
+    state.rate_limit = RateLimit(settings.rate_limit)
     rendering.texts()  # a text that is not as declared keeps the service from starting
     for router in (
         lookup_router,
@@ -231,6 +259,7 @@ def create_app(
         imports_router,
         notifications_router,
         accounts_router,
+        access_router,
         operations,
     ):
         app.include_router(router)
@@ -238,8 +267,10 @@ def create_app(
         app.include_router(movable_clock)
     _refuse_undeclared(app)
     install_problem_handlers(app)
+    app.add_middleware(Disclosure, longest_seal_days=settings.seal_most_days)
     # An import may be large and counts its own bytes.
     app.add_middleware(BodyLimit, most_bytes=settings.max_body_bytes, exempt=frozenset({IMPORT_PATH}))
+    app.add_middleware(Admission, most_in_flight=settings.most_in_flight, exempt=PROBES)
     app.add_middleware(Telemetry, log_reads=settings.log_reads)
     return app
 
@@ -256,6 +287,8 @@ def _connect(app: FastAPI) -> None:
     state.authenticator = Authenticator(
         state.database, state.clock, state.keys, issuer=settings.base_url, providers=settings.oidc_issuers
     )
+    state.daily_quota = DailyQuota(state.database, state.clock, default=settings.daily_subjects)
+    state.journal = Journal(state.database, durable=settings.access_log_durable)
     state.import_executor = new_executor()
     state.lookups = {audience: Lookup(state.database, state.clock, audience.value) for audience in Audience}
     state.past_lookups = {audience: PastLookup(state.database, state.clock, audience.value) for audience in Audience}
@@ -268,6 +301,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     try:
         yield
     finally:
+        await app.state.journal.close()
         await app.state.authenticator.close()
         app.state.import_executor.shutdown(wait=False, cancel_futures=True)
         if not given:

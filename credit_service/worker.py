@@ -15,9 +15,10 @@ import structlog
 from pgqueuer import PgQueuer
 from pgqueuer.models import Job, Schedule
 
+from credit_service.audit import access_store
 from credit_service.catalogue.loader import load as load_catalogue
 from credit_service.catalogue.models import Catalogue
-from credit_service.entities import profile
+from credit_service.entities import oversight, profile
 from credit_service.notifications import rendering as notices
 from credit_service.notifications import sending
 from credit_service.notifications.channels import Carriers, carriers
@@ -26,6 +27,7 @@ from credit_service.platform import idempotency
 from credit_service.platform.clock import Clock, clock_of
 from credit_service.platform.context import Actor
 from credit_service.platform.database import Database
+from credit_service.platform.days import day_of
 from credit_service.platform.settings import Settings
 from credit_service.platform.telemetry import configure_logging
 from credit_service.records import life
@@ -36,6 +38,9 @@ logger = structlog.get_logger(__name__)
 
 EVERY_MINUTE = "* * * * *"
 HOURLY = "7 * * * *"
+DAILY = "17 1 * * *"
+ACCESS_LOG_YEARS = 5
+"""深圳 art. 45: query logs are kept for five years at least."""
 PROFILES_A_BATCH = 200
 ARCHIVED_AT_ONCE = 200
 WORKER = Actor("worker", "worker")
@@ -115,6 +120,24 @@ def schedule(queue: PgQueuer, database: Database, catalogue: Catalogue, clock: C
         await mark_abandoned_imports(database, clock.now())
 
 
+def schedule_access_log(queue: PgQueuer, database: Database, clock: Clock, default_quota: int) -> None:
+    """Enter the jobs that make room in the access log, clear it, and look for what stands out in it."""
+
+    @queue.schedule("access-log-months", DAILY)
+    async def _months(job: Schedule) -> None:
+        today = day_of(clock.now())
+        async with database.transaction() as session:
+            made = await access_store.make_months(session, today)
+            dropped = await access_store.drop_before(
+                session, today.replace(year=today.year - ACCESS_LOG_YEARS, day=1), today
+            )
+        logger.info("access log", months_made=made, months_dropped=dropped)
+
+    @queue.schedule("access-anomalies", HOURLY)
+    async def _anomalies(job: Schedule) -> None:
+        await oversight.find_anomalies(database, clock.now(), default_quota=default_quota)
+
+
 def schedule_notifications(queue: PgQueuer, database: Database, clock: Clock, roads: Carriers, base_url: str) -> None:
     """Enter the job that sends a notification, and the one that finds those whose turn it is."""
     free = asyncio.Semaphore(SENDERS)
@@ -141,6 +164,7 @@ async def serve(settings: Settings) -> None:
         queue = PgQueuer.from_asyncpg_connection(connection)
         clock = clock_of(settings.clock_file)
         schedule(queue, database, load_catalogue(), clock)
+        schedule_access_log(queue, database, clock, settings.daily_subjects)
         notices.texts()
         schedule_notifications(queue, database, clock, carriers(settings), settings.base_url)
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -11,6 +11,7 @@ from sqlalchemy.pool import NullPool
 from sqlmodel import SQLModel
 
 from credit_service.accounts import models as accounts
+from credit_service.audit import access_models as accesses
 from credit_service.audit import models as audit
 from credit_service.deadlines import models as deadlines
 from credit_service.entities import models as entities
@@ -21,6 +22,7 @@ from credit_service.records import models as records
 from credit_service.records.proceedings import models as proceedings
 
 TABLES = (
+    accesses,
     accounts,
     audit,
     deadlines,
@@ -35,7 +37,8 @@ LOCK = 0x63726564  # one migration at a time on one database, whoever starts it
 
 def ours(thing: object, name: str | None, kind: str, reflected: bool, other: object) -> bool:
     """What a comparison looks at: our tables and columns. Indexes are the migrations' own business."""
-    return kind in ("table", "column") and not (name or "").startswith("pgqueuer")
+    partition = kind == "table" and (name or "").startswith("access_log_")
+    return kind in ("table", "column") and not partition and not (name or "").startswith("pgqueuer")
 
 
 def run(connection: Connection) -> None:

@@ -80,7 +80,7 @@ async def put_agency(
     created = row is None
     before = None if row is None else _digest(await _read(session, row))
     row = row or Agency(uscc=uscc, name="", division="", level="", created_at=now)
-    for name in ("name", "division", "level", "parent_uscc", "successor_uscc", "active"):
+    for name in ("name", "division", "level", "parent_uscc", "successor_uscc", "active", "daily_subjects"):
         setattr(row, name, getattr(body, name))
     session.add(row)
     await store.replace_grants(session, uscc, body.grants)

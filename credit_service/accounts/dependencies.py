@@ -9,6 +9,7 @@ from fastapi import Request
 from fastapi.dependencies.models import Dependant
 
 from credit_service.accounts.authenticator import Authenticator
+from credit_service.accounts.limits import RateLimit
 from credit_service.accounts.rules import FORBIDDEN, PUBLIC, UNAUTHENTICATED, Permission, Principal, permitted
 from credit_service.platform.errors import Problem
 
@@ -20,8 +21,15 @@ class Requires:
         self.permission = permission
 
     async def __call__(self, request: Request) -> Principal:
-        """The caller. Raises ``UNAUTHENTICATED`` (401, RFC 6750) or ``FORBIDDEN`` (403)."""
+        """The caller. Raises ``UNAUTHENTICATED`` (401, RFC 6750), ``FORBIDDEN`` (403), ``TOO_MANY_REQUESTS`` (429).
+
+        An agency's systems and officers share one limit. The public is the reverse proxy's to limit: only it knows
+        where a request came from.
+        """
         principal = await principal_of(request)
+        if principal is not PUBLIC:
+            limit: RateLimit = request.app.state.rate_limit
+            request.scope["answer_headers"] += limit.take(principal.agency_uscc or principal.id)
         if permitted(principal, self.permission):
             return principal
         if principal is PUBLIC:

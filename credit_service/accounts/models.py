@@ -28,6 +28,7 @@ class Agency(SQLModel, table=True):
     parent_uscc: str | None = Field(default=None, sa_column=uscc_column(nullable=True))
     successor_uscc: str | None = Field(default=None, sa_column=uscc_column(nullable=True))
     active: bool = True
+    daily_subjects: int | None = None
     created_at: datetime = Field(sa_column=instant_column())
 
 
@@ -80,6 +81,12 @@ class AgencyWrite(BaseModel):
         default=None, max_length=40, description="承继单位统一社会信用代码 Successor of a merged or abolished agency"
     )
     active: bool = ApiField(default=True, description="是否有效 Active")
+    daily_subjects: int | None = ApiField(
+        default=None,
+        ge=0,
+        le=100_000_000,
+        description="每日查询限额 Non-public files it may read a day; empty: default",
+    )
     grants: list[Grant] = ApiField(default_factory=list, max_length=500, description="报送授权 What it may submit")
 
 

@@ -59,6 +59,8 @@ class Permission(StrEnum):
     MANAGE_CONTACTS = "contacts:manage"
     OVERSEE_NOTIFICATIONS = "notifications:oversee"  # an agency what it owed, an administrator everything
     SERVE_NOTICE = "notice:serve"
+    READ_ACCESSES = "accesses:read"  # a subject those to its own file, an auditor all
+    OVERSEE_ACCESSES = "accesses:oversee"  # what stands out among subordinates
 
 
 EVERYONE = frozenset(Role)
@@ -85,6 +87,8 @@ PERMISSIONS: dict[Permission, frozenset[Role]] = {
     Permission.MANAGE_CONTACTS: frozenset({Role.SUBJECT, Role.SUBMITTER}),
     Permission.OVERSEE_NOTIFICATIONS: frozenset({Role.SUBMITTER, Role.ADMINISTRATOR}),
     Permission.SERVE_NOTICE: frozenset({Role.SUBMITTER}),
+    Permission.READ_ACCESSES: frozenset({Role.SUBJECT, Role.AUDITOR}),
+    Permission.OVERSEE_ACCESSES: frozenset({Role.REGULATOR, Role.AUDITOR}),
 }
 
 

@@ -38,5 +38,17 @@ async def replace_grants(session: AsyncSession, uscc: str, wanted: Iterable[Gran
     )
 
 
+async def agency_names(session: AsyncSession, codes: Iterable[str]) -> dict[str, str]:
+    """Names by code; unknown codes are left out."""
+    statement = select(col(Agency.uscc), col(Agency.name)).where(col(Agency.uscc).in_(list(codes)))
+    return {row.uscc: row.name for row in await session.execute(statement)}
+
+
+async def subordinates(session: AsyncSession, uscc: str) -> list[str]:
+    """Agencies directly below one."""
+    statement = select(col(Agency.uscc)).where(col(Agency.parent_uscc) == uscc)
+    return list((await session.execute(statement)).scalars())
+
+
 async def client(session: AsyncSession, client_id: str) -> Client | None:
     return await session.get(Client, client_id)

@@ -23,7 +23,7 @@ from credit_service.platform.database import Database
 from credit_service.platform.idempotency import StoredAnswer
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    pass
 
 logger = structlog.get_logger(__name__)
 
@@ -33,31 +33,6 @@ RETRIED_SQL_STATES = frozenset({"23505", "40001", "40P01"})
 UNSTORABLE_TEXT_SQL_STATES = frozenset({"22021", "22P05"})
 """Character not in repertoire, untranslatable character."""
 MOST_ATTEMPTS = 4
-
-
-class BodyLimit:
-    """Refuses request bodies beyond a size, counted as they arrive: a declared length may lie."""
-
-    def __init__(self, app: ASGIApp, *, most_bytes: int, exempt: frozenset[str]) -> None:
-        self.app = app
-        self.most_bytes = most_bytes
-        self.exempt = exempt
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD") or scope["path"] in self.exempt:
-            await self.app(scope, receive, send)
-            return
-        size = 0
-
-        async def counted() -> Message:
-            nonlocal size
-            message = await receive()
-            size += len(message.get("body", b""))
-            if size > self.most_bytes:
-                raise HTTPException(413)
-            return message
-
-        await self.app(scope, counted, send)
 
 
 class Caller(Protocol):

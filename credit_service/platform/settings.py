@@ -53,6 +53,14 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=1 << 20, description="Largest JSON request body")
     max_import_bytes: int = Field(default=2 << 30, description="Largest import file")
 
+    access_log_durable: bool = Field(
+        default=False, description="A non-public answer waits until its access is committed: no crash loses one"
+    )
+    seal_most_days: int = Field(default=180, ge=1, le=730, description="Longest delay before a subject sees an access")
+    most_in_flight: int = Field(default=512, ge=1, description="Requests under way in one process; others get 503")
+    rate_limit: int = Field(default=6000, ge=0, description="Requests a minute of one caller in one process; 0: none")
+    daily_subjects: int = Field(default=20_000, ge=1, description="Non-public files an agency may read a day")
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
     log_reads: bool = Field(default=False, description="Log every request, not only changes and failures")

@@ -89,7 +89,7 @@ class Telemetry:
             return
         request_id = _request_id(scope["headers"])
         scope["request_id"] = request_id
-        extra = [(b"x-request-id", request_id.encode()), *_HEADERS]
+        extra = scope["answer_headers"] = [(b"x-request-id", request_id.encode()), *_HEADERS]
         status = 500
         began = time.perf_counter()
 

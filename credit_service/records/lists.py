@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement
 from sqlmodel import col
 
 from credit_service.accounts.dependencies import requires
-from credit_service.accounts.purpose import require_purpose
+from credit_service.accounts.purpose import note_subjects, require_purpose
 from credit_service.accounts.rules import Audience, Permission, Principal, Role, audience_of
 from credit_service.catalogue.models import Catalogue, Item
 from credit_service.platform import paging, sheets
@@ -158,6 +158,7 @@ async def _rows(
     while True:
         async with database.transaction() as session:
             found = await store.page(session, where, after=after, limit=ROWS_A_READ, seen=pages.seen_by(audience, now))
+        note_subjects(record.uscc for record in found[:ROWS_A_READ])
         for record in found[:ROWS_A_READ]:
             yield list_view(catalogue, record, audience, now)
         if len(found) <= ROWS_A_READ:

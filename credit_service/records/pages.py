@@ -12,6 +12,7 @@ import orjson
 from fastapi import Header, Query, Request, Response
 from sqlalchemy import ColumnElement
 
+from credit_service.accounts.purpose import note_subjects
 from credit_service.accounts.rules import Audience
 from credit_service.catalogue.models import Catalogue
 from credit_service.platform import paging
@@ -52,6 +53,7 @@ async def past_page(
     """A page of records as they were."""
     state = request.app.state
     rows = await history.page(state.database, asked, after=place(cursor), limit=limit + 1)
+    note_subjects(row.uscc for row in rows[:limit])
     shown = [view(state.catalogue, row, asked.audience, asked.point.as_of) for row in rows[:limit]]
     content: dict[str, Any] = {"records": shown}
     if len(rows) > limit:
@@ -74,6 +76,7 @@ async def page(
     database: Database = state.database
     async with database.transaction() as session:
         rows = await store.page(session, where, after=place(cursor), limit=limit, seen=seen_by(audience, now))
+    note_subjects(row.uscc for row in rows[:limit])
     content: dict[str, Any] = {"records": [view(state.catalogue, row, audience, now) for row in rows[:limit]]}
     if len(rows) > limit:
         last = rows[limit - 1]
