@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from credit_service.platform.migration import execute_script
 
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 
