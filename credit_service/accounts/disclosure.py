@@ -46,7 +46,7 @@ class Disclosure:
 
         async def send_when_logged(message: Message) -> None:
             nonlocal refused
-            if reading.principal is None:
+            if reading.principal is None or (reading.logged and not reading.subjects):
                 await send(message)
                 return
             if message["type"] == "http.response.start" and message["status"] not in _SHOWN:
@@ -92,7 +92,7 @@ def _read_headers(scope: Scope, reading: Reading, longest_seal: timedelta) -> li
 async def _log(scope: Scope, reading: Reading) -> None:
     """Write what has been read and not yet logged."""
     principal = reading.principal
-    if principal is None or (reading.logged and not reading.subjects):
+    if principal is None:
         return
     state = scope["app"].state
     now = state.clock.now()

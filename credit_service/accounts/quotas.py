@@ -49,7 +49,7 @@ class DailyQuota:
         self, agency_uscc: str, day: date, now: datetime, known: tuple[date, datetime, int, int] | None
     ) -> tuple[date, datetime, int, int]:
         async with self._database.transaction() as session:
-            read = await access_store.read_since(session, agency_uscc, start_of(day))
+            read = await access_store.read_on(session, agency_uscc, day)
             agency = await store.agency(session, agency_uscc)
         if known is not None and known[0] == day:
             read = max(read, known[2])  # what this process admitted may not be written yet

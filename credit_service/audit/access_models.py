@@ -29,6 +29,16 @@ class AccessLog(SQLModel, table=True):
     disclosed_from: datetime = Field(sa_column=instant_column())
 
 
+class AccessCount(SQLModel, table=True):
+    """How many files an agency was shown on a day (Asia/Shanghai): written with the accesses, read by its quota."""
+
+    __tablename__ = "access_count"
+
+    agency_uscc: str = Field(sa_column=uscc_column(primary_key=True))
+    day: date = Field(primary_key=True)
+    accesses: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
 class AccessAnomaly(SQLModel, table=True):
     """A day on which an agency read more than its quota, or mostly what lies outside its duty."""
 

@@ -10,7 +10,7 @@ from sqlalchemy import and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from credit_service.audit.access_models import AccessAnomaly, AccessLog
+from credit_service.audit.access_models import AccessAnomaly, AccessCount, AccessLog
 
 MONTHS_AHEAD = 3
 
@@ -44,15 +44,10 @@ async def page(
     return (await session.execute(statement.limit(limit + 1))).scalars().all()
 
 
-async def read_since(session: AsyncSession, agency_uscc: str, since: datetime) -> int:
-    """How many files an agency has been shown since an instant."""
-    statement = (
-        select(func.count())
-        .select_from(AccessLog)
-        .where(col(AccessLog.agency_uscc) == agency_uscc, col(AccessLog.at) >= since)
-    )
-    found: int = (await session.execute(statement)).scalar_one()
-    return found
+async def read_on(session: AsyncSession, agency_uscc: str, day: date) -> int:
+    """How many files an agency has been shown on a day."""
+    row = await session.get(AccessCount, (agency_uscc, day))
+    return row.accesses if row is not None else 0
 
 
 async def anomalies(

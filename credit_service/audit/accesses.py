@@ -11,19 +11,20 @@ together share one commit.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import NamedTuple
 from uuid import UUID
 
 import structlog
 
 from credit_service.platform.database import Database
+from credit_service.platform.days import day_of
 
 logger = structlog.get_logger(__name__)
 
-WRITTEN_WITHIN_SECONDS = 0.05
+WRITTEN_WITHIN_SECONDS = 0.1
 MOST_UNWRITTEN = 10_000
 ROWS_A_COPY = 5_000
 RETRY_SECONDS = 0.5
@@ -62,6 +63,18 @@ class Access(NamedTuple):
     route: str
     request_id: str
     disclosed_from: datetime
+
+
+_COUNT = """
+INSERT INTO access_count AS c (agency_uscc, day, accesses) VALUES ($1, $2, $3)
+ON CONFLICT (agency_uscc, day) DO UPDATE SET accesses = c.accesses + excluded.accesses
+"""
+
+
+def _counts(batch: Sequence[Access]) -> list[tuple[str, date, int]]:
+    """Accesses by agency and day, in one order for all writers, so that none waits for another in a circle."""
+    counts = Counter((access.agency_uscc, day_of(access.at)) for access in batch if access.agency_uscc is not None)
+    return sorted((agency, day, number) for (agency, day), number in counts.items())
 
 
 class JournalUnavailable(Exception):
@@ -110,8 +123,9 @@ class Journal:
         batch = self._unwritten[:ROWS_A_COPY]
         try:
             pool = await self._database.pool()
-            async with pool.acquire() as connection:
+            async with pool.acquire() as connection, connection.transaction():
                 await connection.copy_records_to_table("access_log", records=batch, columns=COLUMNS)
+                await connection.executemany(_COUNT, _counts(batch))
         except Exception as error:
             await self._failed(error)
             return

@@ -24,9 +24,16 @@ CREATE TABLE access_log (
     disclosed_from timestamptz NOT NULL,
     PRIMARY KEY (uscc, at, id)
 ) PARTITION BY RANGE (at);
-CREATE INDEX access_log_agency ON access_log (agency_uscc, at);
+CREATE INDEX access_log_at ON access_log USING brin (at);
 CREATE TABLE access_log_default PARTITION OF access_log DEFAULT;
 GRANT SELECT, INSERT ON access_log TO credit_service;
+CREATE TABLE access_count (
+    agency_uscc varchar(18) COLLATE "C" NOT NULL,
+    day date NOT NULL,
+    accesses bigint NOT NULL,
+    PRIMARY KEY (agency_uscc, day)
+);
+GRANT SELECT, INSERT, UPDATE ON access_count TO credit_service;
 CREATE TABLE access_anomaly (
     agency_uscc varchar(18) COLLATE "C" NOT NULL,
     day date NOT NULL,
@@ -104,5 +111,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     execute_script(
         "DROP FUNCTION make_access_log_months; DROP FUNCTION drop_access_log_before;"
-        "ALTER TABLE agency DROP COLUMN daily_subjects; DROP TABLE access_anomaly; DROP TABLE access_log;"
+        "ALTER TABLE agency DROP COLUMN daily_subjects; DROP TABLE access_anomaly, access_count, access_log;"
     )
