@@ -27,6 +27,7 @@ from credit_service.accounts.rules import Audience, Permission, Principal
 from credit_service.audit.accesses import Journal
 from credit_service.catalogue.loader import load
 from credit_service.catalogue.models import Catalogue
+from credit_service.deadlines.routes import router as deadlines_router
 from credit_service.entities.lookup import Lookup, PastLookup
 from credit_service.entities.routes import lookup_router
 from credit_service.entities.routes import router as entities_router
@@ -258,6 +259,7 @@ def create_app(
         proceedings_router,
         imports_router,
         notifications_router,
+        deadlines_router,
         accounts_router,
         access_router,
         operations,

@@ -18,6 +18,7 @@ from pgqueuer.models import Job, Schedule
 from credit_service.audit import access_store
 from credit_service.catalogue.loader import load as load_catalogue
 from credit_service.catalogue.models import Catalogue
+from credit_service.deadlines import jobs as deadlines
 from credit_service.entities import oversight, profile
 from credit_service.notifications import rendering as notices
 from credit_service.notifications import sending
@@ -165,6 +166,7 @@ async def serve(settings: Settings) -> None:
         clock = clock_of(settings.clock_file)
         schedule(queue, database, load_catalogue(), clock)
         schedule_access_log(queue, database, clock, settings.daily_subjects)
+        deadlines.schedule(queue, database, clock, WORKER)
         notices.texts()
         schedule_notifications(queue, database, clock, carriers(settings), settings.base_url)
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -52,6 +52,9 @@ class Permission(StrEnum):
     READ_LIST = "list:read"
     IMPORT = "import:submit"
     READ_CATALOGUE = "catalogue:read"
+    READ_CALENDAR = "calendar:read"
+    MANAGE_CALENDAR = "calendar:manage"
+    READ_STATISTICS = "statistics:read"
     READ_AUDIT = "audit:read"
     MANAGE_ACCOUNTS = "accounts:manage"
     MOVE_CLOCK = "clock:move"  # a demonstration's only
@@ -73,6 +76,8 @@ PERMISSIONS: dict[Permission, frozenset[Role]] = {
     Permission.READ_RECORD: EVERYONE,
     Permission.READ_LIST: EVERYONE,
     Permission.READ_CATALOGUE: EVERYONE,
+    Permission.READ_CALENDAR: EVERYONE,
+    Permission.READ_STATISTICS: EVERYONE,
     Permission.WRITE_ENTITY: frozenset({Role.REGISTRAR}),
     Permission.SUBMIT_RECORD: frozenset({Role.SUBMITTER}),
     Permission.CHANGE_RECORD: frozenset({Role.SUBMITTER}),
@@ -82,6 +87,7 @@ PERMISSIONS: dict[Permission, frozenset[Role]] = {
     Permission.IMPORT: frozenset({Role.SUBMITTER}),
     Permission.READ_AUDIT: frozenset({Role.AUDITOR}),
     Permission.MANAGE_ACCOUNTS: frozenset({Role.ADMINISTRATOR}),
+    Permission.MANAGE_CALENDAR: frozenset({Role.ADMINISTRATOR}),
     Permission.MOVE_CLOCK: frozenset({Role.ADMINISTRATOR}),
     Permission.READ_INBOX: frozenset({Role.SUBJECT, Role.SUBMITTER, Role.REGULATOR}),
     Permission.MANAGE_CONTACTS: frozenset({Role.SUBJECT, Role.SUBMITTER}),

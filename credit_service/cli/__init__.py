@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from credit_service.cli import accounts, catalogue, contract, database, imports, serve
+from credit_service.cli import accounts, calendar, catalogue, contract, database, imports, serve
 
 app = typer.Typer(
     name="credit-service",
@@ -22,6 +22,7 @@ app.command("openapi")(contract.openapi)
 app.command("version")(contract.version)
 app.add_typer(database.app, name="db")
 app.add_typer(catalogue.app, name="catalogue")
+app.add_typer(calendar.app, name="calendar")
 app.add_typer(accounts.agency_app, name="agency")
 app.add_typer(accounts.client_app, name="client")
 app.add_typer(accounts.keys_app, name="keys")

@@ -2,49 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
-from credit_service.cli.database import DataDir, addresses, fail
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from sqlalchemy.ext.asyncio import AsyncSession
-
-    from credit_service.platform.context import Actor
-
-T = TypeVar("T")
+from credit_service.cli.database import DataDir, fail, run_as_operator
 
 agency_app = typer.Typer(help="单位 Agencies and what they may submit.", no_args_is_help=True)
 client_app = typer.Typer(help="客户端 Clients and their secrets.", no_args_is_help=True)
 keys_app = typer.Typer(help="签名密钥 Token signing keys.", no_args_is_help=True)
-
-
-def _run(data: object, use_case: Callable[[AsyncSession, Actor, datetime], Awaitable[T]]) -> T:
-    """Run a use case as the operator, in one transaction; a problem ends the command with its message."""
-    from credit_service.platform.clock import SystemClock
-    from credit_service.platform.context import Actor
-    from credit_service.platform.database import Database
-    from credit_service.platform.errors import Problem
-    from credit_service.platform.settings import Settings
-
-    async def inside(url: str) -> T:
-        database = Database(url, role=Settings().database_role)
-        try:
-            async with database.transaction() as session:
-                return await use_case(session, Actor("operator", "cli"), SystemClock().now())
-        finally:
-            await database.close()
-
-    with addresses(data) as found:  # type: ignore[arg-type]
-        try:
-            return asyncio.run(inside(found.service))
-        except Problem as problem:
-            raise fail(str(problem)) from problem
 
 
 @agency_app.command("put")
@@ -69,7 +35,7 @@ def put_agency(
     except ValidationError as error:
         raise fail(str(error)) from error
     catalogue = load()
-    agency, created = _run(
+    agency, created = run_as_operator(
         data, lambda session, actor, now: commands.put_agency(session, catalogue, actor, now, uscc, body)
     )
     typer.echo(f"{'created' if created else 'updated'} {agency.uscc} {agency.name}")
@@ -96,7 +62,7 @@ def create_client(
         )
     except ValidationError as error:
         raise fail(str(error)) from error
-    made = _run(data, lambda session, actor, now: commands.create_client(session, actor, now, body))
+    made = run_as_operator(data, lambda session, actor, now: commands.create_client(session, actor, now, body))
     typer.echo(f"client_id={made.client_id}\nclient_secret={made.client_secret}")
 
 
@@ -105,7 +71,7 @@ def disable_client(client_id: str, data: DataDir = None) -> None:
     """停用客户端 Shut a client out."""
     from credit_service.accounts import commands
 
-    _run(data, lambda session, actor, now: commands.disable_client(session, actor, now, client_id))
+    run_as_operator(data, lambda session, actor, now: commands.disable_client(session, actor, now, client_id))
     typer.echo(f"disabled {client_id}")
 
 

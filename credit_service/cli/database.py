@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from credit_service.platform.context import Actor
     from credit_service.platform.settings import Settings
+
+T = TypeVar("T")
 
 app = typer.Typer(help="数据库 Migrate the database.", no_args_is_help=True)
 
@@ -64,6 +71,31 @@ def addresses(data: Path | None) -> Iterator[Addresses]:
         yield Addresses(server.service_url, server.owner_url)
     finally:
         server.stop()
+
+
+def run_as_operator(data: Path | None, use_case: Callable[[AsyncSession, Actor, datetime], Awaitable[T]]) -> T:
+    """Run a use case as the operator, in one transaction; a problem ends the command with its message."""
+    import asyncio
+
+    from credit_service.platform.clock import SystemClock
+    from credit_service.platform.context import Actor
+    from credit_service.platform.database import Database
+    from credit_service.platform.errors import Problem
+    from credit_service.platform.settings import Settings
+
+    async def inside(url: str) -> T:
+        database = Database(url, role=Settings().database_role)
+        try:
+            async with database.transaction() as session:
+                return await use_case(session, Actor("operator", "cli"), SystemClock().now())
+        finally:
+            await database.close()
+
+    with addresses(data) as found:
+        try:
+            return asyncio.run(inside(found.service))
+        except Problem as problem:
+            raise fail(str(problem)) from problem
 
 
 def prepare(owner_url: str) -> None:

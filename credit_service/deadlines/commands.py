@@ -52,8 +52,9 @@ async def start(
     *,
     agency: str,
     reference: str | None = None,
+    since: datetime | None = None,
 ) -> StageDeadline:
-    """Start a stage's time-limit at ``now``. Raises ``DEADLINE_RUNNING``."""
+    """Start a stage's time-limit at ``now``, or as of an earlier event. Raises ``DEADLINE_RUNNING``."""
     if await store.open_of(session, stage) is not None:
         raise Problem(rules.DEADLINE_RUNNING, extra={"stage": stage.name})
     row = StageDeadline(
@@ -72,14 +73,23 @@ async def start(
         cut_off=terms.cut_off,
         warn_before=list(terms.warn_before),
         started_at=now,
-        counts_since=now,
+        counts_since=since or now,
         amount=terms.amount,
         unit=terms.unit,
     )
-    compute(calendar, row)
+    begin(calendar, row, now)
     session.add(row)
-    await _keep(session, actor, now, row, "started", None)
+    await keep(session, actor, now, row, "started", None)
     return row
+
+
+def begin(calendar: WorkingCalendar, row: StageDeadline, now: datetime) -> None:
+    """Compute a count that begins or is prolonged at ``now``: its warnings are those that are still to come."""
+    compute(calendar, row)
+    assert row.due_at is not None
+    row.warned = rules.passed(calendar, row.due_at, tuple(row.warn_before), now)
+    row.escalated_at = None
+    plan_attention(calendar, row)
 
 
 def compute(calendar: WorkingCalendar, row: StageDeadline) -> None:
@@ -116,7 +126,7 @@ async def _close(
 ) -> StageDeadline:
     row = await _open(session, stage)
     row.closed_as, row.closed_at, row.attention_at = closed_as, now, None
-    await _keep(session, actor, now, row, closed_as, reason)
+    await keep(session, actor, now, row, closed_as, reason)
     return row
 
 
@@ -130,7 +140,7 @@ async def pause(
     row = await _running(session, now, stage)
     row.paused_at = now
     compute(calendar, row)
-    await _keep(session, actor, now, row, "paused", reason)
+    await keep(session, actor, now, row, "paused", reason)
     return row
 
 
@@ -144,9 +154,9 @@ async def resume(
     row.amount, row.unit = rules.remaining(calendar, row.run, row.paused_at)
     # A clock that was set back meanwhile does not give back days that were counted before the pause.
     row.counts_since = max(now, row.paused_at)
-    row.paused_at = row.remaining = row.warned = None
-    compute(calendar, row)
-    await _keep(session, actor, now, row, "resumed", None)
+    row.paused_at = row.remaining = None
+    begin(calendar, row, now)
+    await keep(session, actor, now, row, "resumed", None)
     return row
 
 
@@ -167,9 +177,9 @@ async def extend(
     if row.extended_at is not None or not 0 < amount <= (row.extension or 0):
         raise Problem(rules.DEADLINE_NOT_EXTENDABLE, extra={"stage": stage.name, "most": row.extension or 0})
     run = rules.extended(calendar, row.run, amount, row.rule_unit)
-    row.amount, row.extended_by, row.extended_at, row.warned = run.amount, amount, now, None
-    compute(calendar, row)
-    await _keep(session, actor, now, row, "extended", reason)
+    row.amount, row.extended_by, row.extended_at = run.amount, amount, now
+    begin(calendar, row, now)
+    await keep(session, actor, now, row, "extended", reason)
     return row
 
 
@@ -179,7 +189,7 @@ async def hand_over(
     """Another agency has to keep the time-limit from now on. Raises ``DEADLINE_NOT_OPEN``."""
     row = await _open(session, stage)
     row.agency_uscc = agency
-    await _keep(session, actor, now, row, "handed-over", reason)
+    await keep(session, actor, now, row, "handed-over", reason)
     return row
 
 
@@ -192,9 +202,11 @@ async def recompute(
     for row in rows:
         before = (row.due_at, row.remaining, row.provisional)
         compute(calendar, row)
+        if row.escalated_at is not None and row.due_at is not None and not row.over(now):
+            begin(calendar, row, now)
         if (row.due_at, row.remaining, row.provisional) != before:
             changed += 1
-            await _keep(session, actor, now, row, "recomputed", f"calendar {calendar.version}")
+            await keep(session, actor, now, row, "recomputed", f"calendar {calendar.version}")
     return len(rows), changed
 
 
@@ -215,7 +227,7 @@ async def _running(session: AsyncSession, now: datetime, stage: Stage) -> StageD
     return row
 
 
-async def _keep(
+async def keep(
     session: AsyncSession, actor: Actor, now: datetime, row: StageDeadline, change: str, reason: str | None
 ) -> None:
     """A version of the time-limit and the audit event that commits to it."""

@@ -117,6 +117,13 @@ class NoticeRead(NoticeWrite):
     number: int = ApiField(description="序号 Later numbers win")
     entered_by: str = ApiField(description="录入人")
     entered_at: datetime = ApiField(description="录入时间 (UTC)")
+    recomputed: int | None = ApiField(default=None, description="重新计算的时限数 Told once, to who enters it")
+
+
+class NoticeList(BaseModel):
+    """Every notice that was entered."""
+
+    notices: list[NoticeRead] = ApiField(description="通知")
 
 
 class CalendarDay(BaseModel):
@@ -142,10 +149,11 @@ class Timeliness(BaseModel):
     agency_name: str = ApiField(description="办理单位名称")
     case_type: str = ApiField(description="办件类型 repair, objection, record, ...")
     stage: str = ApiField(description="环节")
+    stage_label: str = ApiField(description="环节名称")
     met: int = ApiField(description="已办结数 Met, in time or late")
     met_in_time: int = ApiField(description="按时办结数")
     open_overdue: int = ApiField(description="超期未办结数 Open and overdue")
-    share_in_time: str | None = ApiField(description="按时率 met_in_time / (met + open_overdue), four decimals")
+    share_in_time: str = ApiField(description="按时率 met_in_time / (met + open_overdue), four decimals")
 
 
 class TimelinessRead(BaseModel):

@@ -119,6 +119,14 @@ def next_warning(
     return None
 
 
+def passed(calendar: WorkingCalendar, due_at: datetime, points: tuple[int, ...], now: datetime) -> int | None:
+    """The last warning point that is not to come any more; ``None`` while all are."""
+    found = None
+    while (warning := next_warning(calendar, due_at, points, found)) is not None and warning[1] <= now:
+        found = warning[0]
+    return found
+
+
 def days_overdue(calendar: WorkingCalendar, due_at: datetime, now: datetime) -> int:
     """Working days that have begun since the last day in time; on a day of rest the coming one is counted."""
     return calendar.working_days_between(last_day_of(due_at), calendar.working_on_or_after(day_of(now)).day)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import and_, func, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
+from credit_service.accounts.models import Agency
 from credit_service.deadlines.models import CalendarNotice, Stage, StageDeadline
 
 
@@ -85,3 +87,28 @@ async def newest_notice(session: AsyncSession) -> tuple[int, UUID] | None:
 async def hold_notices(session: AsyncSession) -> None:
     """One notice is entered after the other."""
     await session.execute(text("SELECT pg_advisory_xact_lock(hashtext('calendar_notice'))"))
+
+
+async def timeliness(session: AsyncSession, since: datetime, until: datetime, now: datetime) -> list[dict[str, Any]]:
+    """By agency, case type and stage: met between the instants, of these in time; fallen due then and open."""
+    row = StageDeadline
+    met = and_(col(row.closed_as) == "met", col(row.closed_at) >= since, col(row.closed_at) < until)
+    overdue = and_(
+        col(row.closed_as).is_(None), col(row.due_at) >= since, col(row.due_at) < until, col(row.due_at) <= now
+    )
+    in_time = or_(col(row.due_at).is_(None), col(row.closed_at) < col(row.due_at))
+    keys = (col(row.agency_uscc), col(row.case_type), col(row.stage))
+    statement = (
+        select(
+            *keys,
+            func.coalesce(func.max(Agency.name), col(row.agency_uscc)).label("agency_name"),
+            func.count().filter(met).label("met"),
+            func.count().filter(met, in_time).label("met_in_time"),
+            func.count().filter(overdue).label("open_overdue"),
+        )
+        .outerjoin(Agency, col(Agency.uscc) == col(row.agency_uscc))
+        .where(or_(met, overdue))
+        .group_by(*keys)
+        .order_by(*keys)
+    )
+    return [dict(found) for found in (await session.execute(statement)).mappings()]
