@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -31,6 +32,7 @@ from credit_service.deadlines.routes import router as deadlines_router
 from credit_service.entities.lookup import Lookup, PastLookup
 from credit_service.entities.routes import lookup_router
 from credit_service.entities.routes import router as entities_router
+from credit_service.evidence.vault import Vault
 from credit_service.notifications import rendering
 from credit_service.notifications.routes import router as notifications_router
 from credit_service.platform import migration
@@ -48,6 +50,9 @@ from credit_service.records.life_routes import router as life_router
 from credit_service.records.lists import router as lists_router
 from credit_service.records.proceedings.routes import router as proceedings_router
 from credit_service.records.routes import router as records_router
+
+STREAMED = re.compile(rf"{IMPORT_PATH}|/v1/[a-z]+/[0-9a-fA-F-]+/attachments")
+"""Paths whose bodies may be large: they are read as streams that count their own bytes."""
 
 DESCRIPTION = """公共信用信息登记服务 Open public-credit registry for legal entities.
 
@@ -249,6 +254,7 @@ def create_app(
     state.keys = KeyStore(settings.keys_directory)
     state.database = database
     state.rate_limit = RateLimit(settings.rate_limit)
+    state.evidence = Vault(settings)
     rendering.texts()  # a text that is not as declared keeps the service from starting
     for router in (
         lookup_router,
@@ -270,8 +276,7 @@ def create_app(
     _refuse_undeclared(app)
     install_problem_handlers(app)
     app.add_middleware(Disclosure, longest_seal_days=settings.seal_most_days)
-    # An import may be large and counts its own bytes.
-    app.add_middleware(BodyLimit, most_bytes=settings.max_body_bytes, exempt=frozenset({IMPORT_PATH}))
+    app.add_middleware(BodyLimit, most_bytes=settings.max_body_bytes, exempt=STREAMED)
     app.add_middleware(Admission, most_in_flight=settings.most_in_flight, exempt=PROBES)
     app.add_middleware(Telemetry, log_reads=settings.log_reads)
     return app

@@ -20,6 +20,8 @@ from credit_service.catalogue.loader import load as load_catalogue
 from credit_service.catalogue.models import Catalogue
 from credit_service.deadlines import jobs as deadlines
 from credit_service.entities import oversight, profile
+from credit_service.evidence import commands as evidence
+from credit_service.evidence.vault import Vault
 from credit_service.notifications import rendering as notices
 from credit_service.notifications import sending
 from credit_service.notifications.channels import Carriers, carriers
@@ -153,6 +155,15 @@ def schedule_notifications(queue: PgQueuer, database: Database, clock: Clock, ro
         await sending.wake_due(database, clock.now())
 
 
+def schedule_collection(queue: PgQueuer, database: Database, clock: Clock, vault: Vault) -> None:
+    """Enter the job that deletes content no attachment has."""
+
+    @queue.schedule("collect-evidence", HOURLY)
+    async def _collect(job: Schedule) -> None:
+        removed = await evidence.collect(database, vault, clock.now())
+        logger.info("orphaned content collected", blobs=removed)
+
+
 async def serve(settings: Settings) -> None:
     """Run jobs until SIGINT or SIGTERM: what is under way is finished, nothing new is begun."""
     if settings.database_url is None:
@@ -169,6 +180,7 @@ async def serve(settings: Settings) -> None:
         deadlines.schedule(queue, database, clock, WORKER)
         notices.texts()
         schedule_notifications(queue, database, clock, carriers(settings), settings.base_url)
+        schedule_collection(queue, database, clock, Vault(settings))
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, queue.shutdown.set)
         await queue.run()

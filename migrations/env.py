@@ -15,6 +15,7 @@ from credit_service.audit import access_models as accesses
 from credit_service.audit import models as audit
 from credit_service.deadlines import models as deadlines
 from credit_service.entities import models as entities
+from credit_service.evidence import models as evidence
 from credit_service.notifications import models as notifications
 from credit_service.platform import idempotency
 from credit_service.platform.database import Database
@@ -27,6 +28,7 @@ TABLES = (
     audit,
     deadlines,
     entities,
+    evidence,
     idempotency,
     notifications,
     proceedings,

@@ -55,13 +55,13 @@ def _may_be_json(scope: Scope) -> bool:
 class BodyLimit:
     """Refuses request bodies beyond a size or a depth, counted as they arrive: a declared length may lie."""
 
-    def __init__(self, app: ASGIApp, *, most_bytes: int, exempt: frozenset[str]) -> None:
+    def __init__(self, app: ASGIApp, *, most_bytes: int, exempt: re.Pattern[str]) -> None:
         self.app = app
         self.most_bytes = most_bytes
         self.exempt = exempt
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD") or scope["path"] in self.exempt:
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD") or self.exempt.fullmatch(scope["path"]):
             await self.app(scope, receive, send)
             return
         size = 0

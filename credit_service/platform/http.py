@@ -67,14 +67,17 @@ def json_answer(content: Any, status: int = 200, headers: dict[str, str] | None 
 Change = Callable[[AsyncSession], Awaitable[StoredAnswer]]
 
 
-async def change(request: Request, principal: Caller, run: Change, *, replayable: bool = True) -> Response:
+async def change(
+    request: Request, principal: Caller, run: Change, *, replayable: bool = True, body: bytes | None = None
+) -> Response:
     """Run one use case in one transaction, once for each Idempotency-Key, and send its answer.
 
     A concurrent twin that wins the race makes the loser start over and see the winner's work. An answer that holds a
-    secret is not ``replayable``: it is stored nowhere.
+    secret is not ``replayable``: it is stored nowhere. ``body`` stands for a body that was read as a stream.
     """
     key = idempotency.checked_key(request.headers.get("idempotency-key")) if replayable else None
-    digest = idempotency.request_digest(request.method, request.url.path, await request.body())
+    said = body if body is not None else await request.body()
+    digest = idempotency.request_digest(request.method, request.url.path, said)
     for attempt in range(1, MOST_ATTEMPTS + 1):
         try:
             return await _attempt(request, principal, run, key, digest)

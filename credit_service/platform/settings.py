@@ -91,6 +91,26 @@ class Settings(BaseSettings):
         default=(3, 1), description="Working days before a time-limit's last day on which its agency is warned"
     )
 
+    evidence_dir: Path | None = Field(default=None, description="Attachments; defaults to data_dir/evidence")
+    evidence_s3_bucket: str | None = Field(default=None, description="Attachments in this bucket instead of a folder")
+    evidence_s3_endpoint: str | None = Field(default=None, description="Address of an S3-compatible service")
+    evidence_s3_region: str = "us-east-1"
+    evidence_s3_access_key_id: str | None = None
+    evidence_s3_secret_access_key: SecretStr | None = None
+    evidence_key_file: Path | None = Field(
+        default=None, description="Keys for encryption at rest, one a line: id and 32 bytes in base64; the first seals"
+    )
+    evidence_scanner: str | None = Field(
+        default=None, description="Malware scanner: clamd://host:port, clamd:///socket or icap://host:port/service"
+    )
+    evidence_max_bytes: int = Field(default=50 << 20, ge=1, description="Largest attachment")
+    evidence_max_files: int = Field(default=50, ge=1, description="Attachments of one case")
+    evidence_media_types: list[str] = Field(default_factory=list, description="Accepted types; empty: all known ones")
+
+    @property
+    def evidence_directory(self) -> Path:
+        return self.evidence_dir or self.data_dir / "evidence"
+
     @property
     def base_url(self) -> str:
         return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
