@@ -33,6 +33,8 @@ from credit_service.entities.lookup import Lookup, PastLookup
 from credit_service.entities.routes import lookup_router
 from credit_service.entities.routes import router as entities_router
 from credit_service.evidence.vault import Vault
+from credit_service.entities.search import NameSearch
+from credit_service.entities.search import router as search_router
 from credit_service.notifications import rendering
 from credit_service.notifications.routes import router as notifications_router
 from credit_service.platform import migration
@@ -259,6 +261,7 @@ def create_app(
     for router in (
         lookup_router,
         entities_router,
+        search_router,
         records_router,
         life_router,
         lists_router,
@@ -298,6 +301,7 @@ def _connect(app: FastAPI) -> None:
     state.journal = Journal(state.database, durable=settings.access_log_durable)
     state.import_executor = new_executor()
     state.lookups = {audience: Lookup(state.database, state.clock, audience.value) for audience in Audience}
+    state.name_search = NameSearch(state.database)
     state.past_lookups = {audience: PastLookup(state.database, state.clock, audience.value) for audience in Audience}
 
 

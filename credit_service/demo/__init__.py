@@ -31,6 +31,7 @@ from credit_service.demo.welcome import welcome
 from credit_service.entities import profile
 from credit_service.entities.commands import content_of
 from credit_service.entities.models import Entity
+from credit_service.entities.names import keys_of
 from credit_service.platform.clock import Clock
 from credit_service.platform.context import Actor
 from credit_service.platform.database import Database, driver_connection
@@ -138,8 +139,12 @@ async def _enter_entities(session: AsyncSession, population: Sequence[DemoEntity
     columns = "uscc name category division industry registration_status established_on deregistered_on archived_at"
     columns += " quality_flags source version created_at updated_at"
     await connection.copy_records_to_table("entity", records=rows, columns=columns.split())
-    names: list[tuple[Any, ...]] = [(e.uscc, uuid7(), e.name, None, None) for e in population]
-    names += [(e.uscc, uuid7(), e.former_name, None, day_of(now)) for e in population if e.former_name]
+    names: list[tuple[Any, ...]] = [(e.uscc, uuid7(), e.name, None, None, *keys_of(e.name)) for e in population]
+    names += [
+        (e.uscc, uuid7(), e.former_name, None, day_of(now), *keys_of(e.former_name))
+        for e in population
+        if e.former_name
+    ]
     await connection.copy_records_to_table("entity_name", records=names)
     contents = [(entity.uscc, registered_content(entity, now)) for entity in population]
     versions = [

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
-from uuid_utils.compat import uuid7
 
 from credit_service.audit import events
 from credit_service.entities import profile, store
@@ -79,12 +78,11 @@ async def _replace_names(session: AsyncSession, entity: Entity, body: EntityWrit
     for name in (*reported, entity.name):
         if name not in known:
             period = reported.get(name)
-            known[name] = EntityName(
-                uscc=entity.uscc,
-                id=uuid7(),
-                name=name,
-                used_from=period.used_from if period else None,
-                used_until=(period.used_until or today) if period else None,
+            known[name] = EntityName.of(
+                entity.uscc,
+                name,
+                period.used_from if period else None,
+                (period.used_until or today) if period else None,
             )
             session.add(known[name])
     if entity.name in known and entity.name not in reported:
@@ -206,7 +204,7 @@ async def ensure_entity(session: AsyncSession, actor: Actor, now: datetime, code
     if not await store.note(session, _new(code, name, "record", now)):
         return await store.get_locked(session, code.value)
     entity = await store.get_locked(session, code.value)
-    session.add(EntityName(uscc=code.value, id=uuid7(), name=name))
+    session.add(EntityName.of(code.value, name))
     _append_version(session, actor, now, entity, noted_content(code.value, name), None, "entity.noted")
     return entity
 

@@ -9,9 +9,11 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 from pydantic import Field as ApiField
-from sqlalchemy import ARRAY, Column, LargeBinary, SmallInteger, String, Text
+from sqlalchemy import ARRAY, Column, Integer, LargeBinary, SmallInteger, String, Text
 from sqlmodel import Field, SQLModel
+from uuid_utils.compat import uuid7
 
+from credit_service.entities.names import keys_of
 from credit_service.platform.columns import code_column, instant_column, text_column, uscc_column
 
 
@@ -48,7 +50,7 @@ class Entity(SQLModel, table=True):
 
 
 class EntityName(SQLModel, table=True):
-    """A name 名称 the entity bears (``used_until`` empty) or bore."""
+    """A name 名称 the entity bears (``used_until`` empty) or bore, with the keys it is found by (``entities.names``)."""
 
     __tablename__ = "entity_name"
 
@@ -57,6 +59,18 @@ class EntityName(SQLModel, table=True):
     name: str = Field(sa_column=text_column())
     used_from: date | None = None
     used_until: date | None = None
+    core: str = Field(sa_column=code_column())
+    initials: str = Field(sa_column=code_column())
+    core_initials: str = Field(sa_column=code_column())
+    tokens: list[int] = Field(sa_column=Column(ARRAY(Integer), nullable=False))
+
+    @classmethod
+    def of(
+        cls, uscc: str, name: str, used_from: date | None = None, used_until: date | None = None
+    ) -> EntityName:
+        """A name of an entity, with its keys."""
+        keys = keys_of(name)
+        return cls(uscc=uscc, id=uuid7(), name=name, used_from=used_from, used_until=used_until, **keys._asdict())
 
 
 class EntityVersion(SQLModel, table=True):

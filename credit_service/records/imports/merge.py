@@ -19,6 +19,7 @@ from uuid_utils.compat import uuid7
 from credit_service.audit.events import SCHEMA, canonical_event, canonical_json, commitment
 from credit_service.catalogue.models import Catalogue
 from credit_service.entities.commands import noted_content
+from credit_service.entities.names import keys_of
 from credit_service.identity.uscc import check_digit_flags
 from credit_service.platform.context import Actor
 from credit_service.platform.database import driver_connection
@@ -52,8 +53,9 @@ ORDER BY s.uscc, s.row_number
 
 _NOTE_ENTITIES = """
 WITH given AS (
-    SELECT * FROM unnest($1::varchar[], $2::text[], $3::text[], $4::uuid[], $5::uuid[], $6::bytea[], $10::text[])
-        AS t (uscc, name, flags, name_id, event_id, event, content)
+    SELECT * FROM unnest($1::varchar[], $2::text[], $3::text[], $4::uuid[], $5::uuid[], $6::bytea[], $10::text[],
+        $11::text[], $12::text[], $13::text[], $14::text[])
+        AS t (uscc, name, flags, name_id, event_id, event, content, core, initials, core_initials, tokens)
 ), noted AS (
     INSERT INTO entity (uscc, name, category, division, registration_status, quality_flags, source, created_at,
         updated_at)
@@ -62,7 +64,9 @@ WITH given AS (
     FROM given ORDER BY uscc
     ON CONFLICT DO NOTHING RETURNING uscc
 ), named AS (
-    INSERT INTO entity_name (uscc, id, name) SELECT g.uscc, g.name_id, g.name FROM given g JOIN noted USING (uscc)
+    INSERT INTO entity_name (uscc, id, name, core, initials, core_initials, tokens)
+    SELECT g.uscc, g.name_id, g.name, g.core, g.initials, g.core_initials, g.tokens::int[]
+    FROM given g JOIN noted USING (uscc)
 ), versioned AS (
     INSERT INTO entity_version (uscc, version, recorded_at, change, actor, request_id, content)
     SELECT g.uscc, 1, $7, 'entity.noted', $8, $9, g.content FROM given g JOIN noted USING (uscc)
@@ -232,10 +236,10 @@ class Merger:
         if not missing:
             return
         columns = list(zip(*(self._noted(row["uscc"], row["entity_name"]) for row in missing), strict=True))
-        *first, contents = columns
-        await connection.execute(_NOTE_ENTITIES, *first, self._now, self._actor.id, self._actor.request_id, contents)
+        first, contents = columns[:6], columns[6:]
+        await connection.execute(_NOTE_ENTITIES, *first, self._now, self._actor.id, self._actor.request_id, *contents)
 
-    def _noted(self, uscc: str, name: str) -> tuple[str, str, str, UUID, UUID, bytes, str]:
+    def _noted(self, uscc: str, name: str) -> tuple[Any, ...]:
         event_id = uuid7()
         content = noted_content(uscc, name)
         event = canonical_event(
@@ -251,7 +255,10 @@ class Merger:
             after=commitment(b"", content),
             reason=None,
         )
-        return uscc, name, ",".join(sorted(check_digit_flags(uscc))), uuid7(), event_id, event, content.decode()
+        flags = ",".join(sorted(check_digit_flags(uscc)))
+        core, initials, core_initials, tokens = keys_of(name)
+        keys = (core, initials, core_initials, "{" + ",".join(map(str, tokens)) + "}")
+        return uscc, name, flags, uuid7(), event_id, event, content.decode(), *keys
 
     async def _merge_wave(
         self, session: AsyncSession, connection: Connection[Any], wave: int, receipts: list[Receipt]
