@@ -73,17 +73,18 @@ def core_of(name: str) -> str:
 
 
 def _bracketed(found: re.Match[str]) -> str:
-    return "" if simplified(found[1]) in _division_names() else found[1]
+    place = simplified(found[1])
+    return "" if place and _division_length(place, keep=0) == len(place) else found[1]
 
 
-def _division_length(text: str) -> int:
+def _division_length(text: str, *, keep: int = SHORTEST_CORE) -> int:
     """How many leading characters name a division, province before city before district.
 
-    The short forms of provinces and cities count too (重庆 for 重庆市), but never where too little would remain.
+    The short forms of provinces and cities count too (重庆 for 重庆市), but never where less than ``keep`` would remain.
     """
     length, within = 0, ""
     for _ in range(3):
-        found = _leading_division(text[length:], within)
+        found = _leading_division(text[length:], within, keep)
         if found is None:
             break
         size, within = found
@@ -91,8 +92,8 @@ def _division_length(text: str) -> int:
     return length
 
 
-def _leading_division(text: str, within: str) -> tuple[int, str] | None:
-    for size in range(min(_longest_division(), len(text) - SHORTEST_CORE), 1, -1):
+def _leading_division(text: str, within: str, keep: int) -> tuple[int, str] | None:
+    for size in range(min(_longest_division(), len(text) - keep), 1, -1):
         for prefix in _division_names().get(text[:size], ()):
             if prefix.startswith(within) and len(prefix) > len(within):
                 return size, prefix
@@ -187,12 +188,31 @@ def keys_of(name: str) -> NameKeys:
 
 def tokens_of(core: str) -> Iterator[int]:
     """Numbers of the pairs of sounds, neighbours first, then those one apart."""
-    numbers = _sound_numbers()
-    sounds = [numbers.get(c, FIRST_SOUND - 1) for c in core]
+    sounds = _sounds(core)
     for first, second in pairwise(sounds):
         yield first * FIRST_SOUND + second
     for first, second in zip(sounds, sounds[2:], strict=False):
         yield _APART + first * FIRST_SOUND + second
+
+
+def tokens_sought(core: str) -> Iterator[int]:
+    """``tokens_of`` a searched core, and those of the core it would be without one slip of typing.
+
+    Neighbours may have had a character between them that was left out, pairs one apart may have one too many, and
+    neighbours may have been swapped.
+    """
+    yield from tokens_of(core)
+    sounds = _sounds(core)
+    for first, second in pairwise(sounds):
+        yield _APART + first * FIRST_SOUND + second
+        yield second * FIRST_SOUND + first
+    for first, second in zip(sounds, sounds[2:], strict=False):
+        yield first * FIRST_SOUND + second
+
+
+def _sounds(core: str) -> list[int]:
+    numbers = _sound_numbers()
+    return [numbers.get(c, FIRST_SOUND - 1) for c in core]
 
 
 def whole_token(text: str) -> int:

@@ -125,7 +125,7 @@ class NameSearch:
 
     async def _candidates(self, connection: AnyConnection, name: str) -> list[Candidate]:
         core, whole = names.core_of(name), names.folded(name)
-        tokens = [*names.tokens_of(core), names.whole_token(core), names.whole_token(whole)]
+        tokens = [*names.tokens_sought(core), names.whole_token(core), names.whole_token(whole)]
         rows = await connection.fetch(
             _BY_TOKENS, await self._statistics.rarest(connection, tokens), 2 * NAMES_WEIGHED
         )
