@@ -38,9 +38,13 @@ _CHARACTERS = (
     "门梦妙牧木纳妮诺欧派品璞七琪秋曲群然人日如赛沙珊善上邵深胜诗书舒曙水硕松苏素台桃特亭桐途拓外维未夕溪夏仙贤香骁小晓心杏秀轩雪雨玉园月岳"
 )
 _TRADES = (
-    "商贸 贸易 科技 信息技术 网络科技 建筑工程 建设工程 装饰工程 物流 运输 供应链管理 餐饮管理 餐饮 食品 农业开发 生物科技 医药 医疗器械 机械制造 机械设备"
-    " 电子科技 电子商务 电器 汽车销售 汽车服务 房地产开发 物业管理 物业服务 广告 文化传媒 文化传播 教育咨询 企业管理 企业管理咨询 商务咨询 投资管理"
-    " 环保科技 新能源 新材料 化工 塑料制品 纺织 服饰 家具 建材 五金 包装 印刷 印务 园林绿化 劳务 人力资源 保安服务 旅游 酒店管理 石油 矿业 水务 软件"
+    "商贸 贸易 科技 信息技术 网络科技 建筑工程 建设工程 装饰工程 物流 运输 "
+    "供应链管理 餐饮管理 餐饮 食品 农业开发 生物科技 医药 医疗器械 机械制造 "
+    "机械设备 电子科技 电子商务 电器 汽车销售 汽车服务 房地产开发 物业管理 "
+    "物业服务 广告 文化传媒 文化传播 教育咨询 企业管理 企业管理咨询 商务咨询 "
+    "投资管理 环保科技 新能源 新材料 化工 塑料制品 纺织 服饰 家具 建材 五金 "
+    "包装 印刷 印务 园林绿化 劳务 人力资源 保安服务 旅游 酒店管理 石油 矿业 "
+    "水务 软件"
 ).split()
 _FORMS = ("有限公司",) * 80 + ("有限责任公司",) * 10 + ("股份有限公司",) * 5 + ("集团有限公司",) * 5
 
@@ -144,7 +148,7 @@ async def load(connection: asyncpg.Connection[Any], size: int, wanted: int) -> d
                 sample["present"].append((uscc, parts))
             if former is not None and len(sample["former"]) < wanted:
                 sample["former"].append((uscc, former))
-        columns = "uscc name category division registration_status source created_at updated_at".split()
+        columns = ["uscc", "name", "category", "division", "registration_status", "source", "created_at", "updated_at"]
         await connection.copy_records_to_table("entity", records=entities, columns=columns)
         await connection.copy_records_to_table("entity_name", records=rows)
         say(f"{block[-1][0] + 1} of {size} entities")

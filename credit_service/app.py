@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 from collections.abc import AsyncIterator, Iterator
@@ -52,6 +53,10 @@ from credit_service.records.life_routes import router as life_router
 from credit_service.records.lists import router as lists_router
 from credit_service.records.proceedings.routes import router as proceedings_router
 from credit_service.records.routes import router as records_router
+from credit_service.supervision.screening.routes import LARGEST_REQUEST as LARGEST_SCREENING
+from credit_service.supervision.screening.routes import SCREENING_PATH
+from credit_service.supervision.screening.routes import router as screening_router
+from credit_service.supervision.screening.stream import STREAM_PATH, STREAMS
 
 STREAMED = re.compile(rf"{IMPORT_PATH}|/v1/[a-z]+/[0-9a-fA-F-]+/attachments")
 """Paths whose bodies may be large: they are read as streams that count their own bytes."""
@@ -269,6 +274,7 @@ def create_app(
         imports_router,
         notifications_router,
         deadlines_router,
+        screening_router,
         accounts_router,
         access_router,
         operations,
@@ -280,6 +286,13 @@ def create_app(
     install_problem_handlers(app)
     app.add_middleware(Disclosure, longest_seal_days=settings.seal_most_days)
     app.add_middleware(BodyLimit, most_bytes=settings.max_body_bytes, exempt=STREAMED)
+    # An import may be large and counts its own bytes; a streamed screening has no end and is never held.
+    app.add_middleware(
+        BodyLimit,
+        most_bytes=settings.max_body_bytes,
+        exempt=frozenset({IMPORT_PATH, STREAM_PATH}),
+        larger={SCREENING_PATH: max(settings.max_body_bytes, LARGEST_SCREENING)},
+    )
     app.add_middleware(Admission, most_in_flight=settings.most_in_flight, exempt=PROBES)
     app.add_middleware(Telemetry, log_reads=settings.log_reads)
     return app
@@ -301,6 +314,7 @@ def _connect(app: FastAPI) -> None:
     state.journal = Journal(state.database, durable=settings.access_log_durable)
     state.import_executor = new_executor()
     state.lookups = {audience: Lookup(state.database, state.clock, audience.value) for audience in Audience}
+    state.screening_streams = asyncio.Semaphore(STREAMS)
     state.name_search = NameSearch(state.database)
     state.past_lookups = {audience: PastLookup(state.database, state.clock, audience.value) for audience in Audience}
 

@@ -64,6 +64,7 @@ class Permission(StrEnum):
     SERVE_NOTICE = "notice:serve"
     READ_ACCESSES = "accesses:read"  # a subject those to its own file, an auditor all
     OVERSEE_ACCESSES = "accesses:oversee"  # what stands out among subordinates
+    SCREEN = "screening:run"
 
 
 EVERYONE = frozenset(Role)
@@ -95,6 +96,7 @@ PERMISSIONS: dict[Permission, frozenset[Role]] = {
     Permission.SERVE_NOTICE: frozenset({Role.SUBMITTER}),
     Permission.READ_ACCESSES: frozenset({Role.SUBJECT, Role.AUDITOR}),
     Permission.OVERSEE_ACCESSES: frozenset({Role.REGULATOR, Role.AUDITOR}),
+    Permission.SCREEN: EVERYONE,
 }
 
 

@@ -283,6 +283,7 @@ def _objection(head: dict[str, Any], body: Entry) -> models.Rule:
         jurisdiction=body["jurisdiction"],
         grounds=tuple(body.get("grounds", ())),
         flag_required=body["flag_required"],
+        pauses_measures=body.get("pauses_measures", False),
         deadlines=frozen(dict(body.get("deadlines", {}))),
     )
 

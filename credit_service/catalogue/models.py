@@ -209,11 +209,15 @@ class RepairRule(Rule):
 
 @dataclass(frozen=True, slots=True)
 class ObjectionRule(Rule):
-    """异议: a profile of one jurisdiction. ``deadlines`` maps a step to the name of a deadline rule."""
+    """异议: a profile of one jurisdiction. ``deadlines`` maps a step to the name of a deadline rule.
+
+    ``pauses_measures``: measures that rest on a disputed record wait for the decision.
+    """
 
     jurisdiction: str
     grounds: tuple[str, ...]
     flag_required: bool
+    pauses_measures: bool
     deadlines: Mapping[str, str]
 
 

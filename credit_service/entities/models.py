@@ -50,7 +50,7 @@ class Entity(SQLModel, table=True):
 
 
 class EntityName(SQLModel, table=True):
-    """A name 名称 the entity bears (``used_until`` empty) or bore, with the keys it is found by (``entities.names``)."""
+    """A name 名称 the entity bears (``used_until`` empty) or bore, and the keys it is found by (``names``)."""
 
     __tablename__ = "entity_name"
 
@@ -65,9 +65,7 @@ class EntityName(SQLModel, table=True):
     tokens: list[int] = Field(sa_column=Column(ARRAY(Integer), nullable=False))
 
     @classmethod
-    def of(
-        cls, uscc: str, name: str, used_from: date | None = None, used_until: date | None = None
-    ) -> EntityName:
+    def of(cls, uscc: str, name: str, used_from: date | None = None, used_until: date | None = None) -> EntityName:
         """A name of an entity, with its keys."""
         keys = keys_of(name)
         return cls(uscc=uscc, id=uuid7(), name=name, used_from=used_from, used_until=used_until, **keys._asdict())

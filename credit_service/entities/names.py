@@ -1,9 +1,9 @@
 """What a name is found by: pure functions from a name to the keys that are stored beside it.
 
-A Chinese organisation's name is division + trade name + trade + legal form (企业名称登记管理规定 art. 6). Two people write the
-same one in different widths, scripts and brackets, leave out the division or the form, or type a character that sounds
-alike. So the key is taken of the core (trade name and trade) and of sounds: pairs of neighbouring syllables, and of those
-one apart, which survive a wrong character between them.
+An organisation's name is division + trade name + trade + legal form (企业名称登记管理规定). Two people write it in
+different widths, scripts and brackets, leave out the division or the form, or type a character that sounds alike. So
+the keys are of its core (trade name and trade) and of sounds: pairs of neighbouring syllables, and of those one apart,
+which survive a wrong character between them.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _bracketed(found: re.Match[str]) -> str:
 def _division_length(text: str, *, keep: int = SHORTEST_CORE) -> int:
     """How many leading characters name a division, province before city before district.
 
-    The short forms of provinces and cities count too (重庆 for 重庆市), but never where less than ``keep`` would remain.
+    The short forms of provinces and cities count (重庆 for 重庆市), but never where fewer than ``keep`` would remain.
     """
     length, within = 0, ""
     for _ in range(3):
@@ -195,13 +195,12 @@ def tokens_of(core: str) -> Iterator[int]:
         yield _APART + first * FIRST_SOUND + second
 
 
-def tokens_sought(core: str) -> Iterator[int]:
-    """``tokens_of`` a searched core, and those of the core it would be without one slip of typing.
+def tokens_meant(core: str) -> Iterator[int]:
+    """Further tokens of the core that a searched one would be without one slip of typing.
 
     Neighbours may have had a character between them that was left out, pairs one apart may have one too many, and
     neighbours may have been swapped.
     """
-    yield from tokens_of(core)
     sounds = _sounds(core)
     for first, second in pairwise(sounds):
         yield _APART + first * FIRST_SOUND + second

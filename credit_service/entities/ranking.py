@@ -1,4 +1,4 @@
-"""How well a stored name answers a searched one, and why: pure. A name is never proof of identity, whatever its score."""
+"""How well a stored name answers a searched one, and why: pure. No score makes a name a proof of identity."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class _Sought:
     def _initials_score(self, candidate: Candidate) -> float:
         keys = names.keys_of(candidate.name)
         known = (keys.initials, keys.core_initials)
-        begun = max((len(self.initials or "") / len(each) for each in known if each.startswith(self.initials or "")))
+        begun = max(len(self.initials or "") / len(each) for each in known if each.startswith(self.initials or ""))
         return round(0.6 + 0.3 * begun, 4)
 
 

@@ -15,7 +15,7 @@ from credit_service.accounts.dependencies import requires
 from credit_service.accounts.rules import Audience, Permission, Principal, audience_of
 from credit_service.entities import names
 from credit_service.entities.ranking import Candidate, Match, Normalisation, is_initials, rank
-from credit_service.identity.uscc import NATURAL_PERSON_IDENTIFIER, is_resident_identity_number, normalise
+from credit_service.identity.uscc import NATURAL_PERSON_IDENTIFIER, holds_resident_identity_number
 from credit_service.platform.database import Database
 from credit_service.platform.errors import FieldError, Problem
 
@@ -42,7 +42,8 @@ FROM pg_class c JOIN pg_stats s ON s.schemaname = 'public' AND s.tablename = c.r
 WHERE c.oid = 'entity_name'::regclass
 """
 _ENTITIES = """
-SELECT uscc, name, division, registration_status, archived_at IS NOT NULL AND registration_status = 'deregistered' AS gone
+SELECT uscc, name, division, registration_status,
+    archived_at IS NOT NULL AND registration_status = 'deregistered' AS gone
 FROM entity WHERE uscc = ANY($1::varchar[])
 """
 
@@ -60,7 +61,9 @@ class NameMatch(BaseModel):
     used_until: date | None = ApiField(description="该名称停用日期 First day no longer in use")
     normalisation: Normalisation = ApiField(description="匹配方式 What was taken away before the names were alike")
     score: float = ApiField(description="相近程度 0 to 1; 1 for the same characters")
-    status: str = ApiField(default="candidate", description="candidate: 名称相符不等于主体相同 A name is not an identity")
+    status: str = ApiField(
+        default="candidate", description="candidate: 名称相符不等于主体相同 A name is not an identity"
+    )
 
 
 class NameMatches(BaseModel):
@@ -82,7 +85,8 @@ class TokenStatistics:
         if time.monotonic() - self._read_at >= STATISTICS_SECONDS:
             await self._read(connection)
         expected = sorted((self._shares.get(token, self._rarest) * self._rows, token) for token in set(tokens))
-        chosen, total = [], 0.0
+        chosen: list[int] = []
+        total = 0.0
         for count, token in expected:
             total += count
             if chosen and total > NAMES_WEIGHED:
@@ -125,22 +129,20 @@ class NameSearch:
 
     async def _candidates(self, connection: AnyConnection, name: str) -> list[Candidate]:
         core, whole = names.core_of(name), names.folded(name)
-        tokens = [*names.tokens_sought(core), names.whole_token(core), names.whole_token(whole)]
-        rows = await connection.fetch(
-            _BY_TOKENS, await self._statistics.rarest(connection, tokens), 2 * NAMES_WEIGHED
-        )
+        as_typed = [*names.tokens_of(core), names.whole_token(core), names.whole_token(whole)]
+        tokens = [
+            *await self._statistics.rarest(connection, as_typed),
+            *await self._statistics.rarest(connection, names.tokens_meant(core)),
+        ]
+        rows = await connection.fetch(_BY_TOKENS, tokens, 2 * NAMES_WEIGHED)
         if is_initials(whole):
             rows += await connection.fetch(_BY_INITIALS, whole, whole + "~", NAMES_WEIGHED // 4)
         return [Candidate(**row) for row in rows]
 
-    async def _shown(
-        self, connection: AnyConnection, ranked: Sequence[Match], show_archived: bool
-    ) -> list[NameMatch]:
+    async def _shown(self, connection: AnyConnection, ranked: Sequence[Match], show_archived: bool) -> list[NameMatch]:
         rows = await connection.fetch(_ENTITIES, [match.candidate.uscc for match in ranked])
         entities = {row["uscc"]: row for row in rows if show_archived or not row["gone"]}
-        return [
-            _view(match, **entities[match.candidate.uscc]) for match in ranked if match.candidate.uscc in entities
-        ]
+        return [_view(match, **entities[match.candidate.uscc]) for match in ranked if match.candidate.uscc in entities]
 
 
 def _view(match: Match, *, uscc: str, name: str, division: str, registration_status: str, gone: bool) -> NameMatch:
@@ -161,7 +163,7 @@ def _view(match: Match, *, uscc: str, name: str, division: str, registration_sta
 
 def refuse_person(name: str, pointer: str) -> None:
     """Raises ``NATURAL_PERSON_IDENTIFIER`` for an identity number where a name belongs; it is not repeated."""
-    if is_resident_identity_number(normalise(name)):
+    if holds_resident_identity_number(name):
         raise Problem(NATURAL_PERSON_IDENTIFIER, errors=[FieldError(pointer, "legal-entities-only")])
 
 
@@ -169,7 +171,9 @@ def refuse_person(name: str, pointer: str) -> None:
 async def search_entities(
     request: Request,
     principal: Annotated[Principal, Depends(requires(Permission.READ_ENTITY))],
-    name: Annotated[str, Query(min_length=2, max_length=200, description="名称、简称、曾用名或拼音首字母 Name or initials")],
+    name: Annotated[
+        str, Query(min_length=2, max_length=200, description="名称、简称、曾用名或拼音首字母 Name or initials")
+    ],
     limit: Annotated[int, Query(ge=1, le=50, description="最多候选数")] = 10,
 ) -> NameMatches:
     """名称查询 Entities by present or former name, however it is typed. Names are public registration data."""

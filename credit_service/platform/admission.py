@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from fastapi import Request
@@ -53,25 +54,32 @@ def _may_be_json(scope: Scope) -> bool:
 
 
 class BodyLimit:
-    """Refuses request bodies beyond a size or a depth, counted as they arrive: a declared length may lie."""
+    """Refuses request bodies beyond a size or a depth, counted as they arrive: a declared length may lie.
 
     def __init__(self, app: ASGIApp, *, most_bytes: int, exempt: re.Pattern[str]) -> None:
+    ``larger`` gives the limit of paths that have one of their own; ``exempt`` paths count their bytes themselves.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, most_bytes: int, exempt: frozenset[str], larger: Mapping[str, int] | None = None
+    ) -> None:
         self.app = app
         self.most_bytes = most_bytes
         self.exempt = exempt
+        self.larger = larger or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD") or self.exempt.fullmatch(scope["path"]):
             await self.app(scope, receive, send)
             return
-        size = 0
+        size, most = 0, self.larger.get(scope["path"], self.most_bytes)
         depth = Depth() if _may_be_json(scope) else None
 
         async def counted() -> Message:
             nonlocal size
             message = await receive()
             size += len(message.get("body", b""))
-            if size > self.most_bytes:
+            if size > most:
                 raise HTTPException(413)
             if depth is not None and depth.feed(message.get("body", b"")) > MOST_LEVELS:
                 raise HTTPException(400, "nested too deeply")
