@@ -379,3 +379,13 @@ async def test_one_call_holds_for_one_snapshot(api: Api, monkeypatch: pytest.Mon
     rows = (await screen(api, codes=[COMPANY, COMPANY]))["result"]["subjects"]
     assert [row["status"] for row in rows] == ["unknown", "unknown"]
     assert (await screen(api, codes=[COMPANY]))["result"]["subjects"][0]["status"] == "known"
+
+
+async def test_each_known_subject_of_a_non_public_screening_is_logged(api: Api, owner: asyncpg.Connection) -> None:
+    await listing(api)
+    await screen(api, codes=[COMPANY, UNKNOWN])
+    await screen(api, Role.REGULATOR, codes=[COMPANY, UNKNOWN, PERSON])
+    await api.call("POST", stream.STREAM_PATH, Role.REGULATOR, content=orjson.dumps({"code": COMPANY}))
+    await api.app.state.journal.close()
+    rows = await owner.fetch("SELECT uscc, purpose FROM access_log WHERE uscc ~ '[1-9]'")
+    assert [tuple(row) for row in rows] == [(COMPANY, "supervision")] * 2
