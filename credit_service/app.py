@@ -33,9 +33,9 @@ from credit_service.deadlines.routes import router as deadlines_router
 from credit_service.entities.lookup import Lookup, PastLookup
 from credit_service.entities.routes import lookup_router
 from credit_service.entities.routes import router as entities_router
-from credit_service.evidence.vault import Vault
 from credit_service.entities.search import NameSearch
 from credit_service.entities.search import router as search_router
+from credit_service.evidence.vault import Vault
 from credit_service.notifications import rendering
 from credit_service.notifications.routes import router as notifications_router
 from credit_service.platform import migration
@@ -58,7 +58,7 @@ from credit_service.supervision.screening.routes import SCREENING_PATH
 from credit_service.supervision.screening.routes import router as screening_router
 from credit_service.supervision.screening.stream import STREAM_PATH, STREAMS
 
-STREAMED = re.compile(rf"{IMPORT_PATH}|/v1/[a-z]+/[0-9a-fA-F-]+/attachments")
+STREAMED = re.compile(rf"{IMPORT_PATH}|{STREAM_PATH}|/v1/[a-z]+/[0-9a-fA-F-]+/attachments")
 """Paths whose bodies may be large: they are read as streams that count their own bytes."""
 
 DESCRIPTION = """公共信用信息登记服务 Open public-credit registry for legal entities.
@@ -285,12 +285,10 @@ def create_app(
     _refuse_undeclared(app)
     install_problem_handlers(app)
     app.add_middleware(Disclosure, longest_seal_days=settings.seal_most_days)
-    app.add_middleware(BodyLimit, most_bytes=settings.max_body_bytes, exempt=STREAMED)
-    # An import may be large and counts its own bytes; a streamed screening has no end and is never held.
     app.add_middleware(
         BodyLimit,
         most_bytes=settings.max_body_bytes,
-        exempt=frozenset({IMPORT_PATH, STREAM_PATH}),
+        exempt=STREAMED,
         larger={SCREENING_PATH: max(settings.max_body_bytes, LARGEST_SCREENING)},
     )
     app.add_middleware(Admission, most_in_flight=settings.most_in_flight, exempt=PROBES)

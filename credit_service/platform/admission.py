@@ -56,12 +56,11 @@ def _may_be_json(scope: Scope) -> bool:
 class BodyLimit:
     """Refuses request bodies beyond a size or a depth, counted as they arrive: a declared length may lie.
 
-    def __init__(self, app: ASGIApp, *, most_bytes: int, exempt: re.Pattern[str]) -> None:
     ``larger`` gives the limit of paths that have one of their own; ``exempt`` paths count their bytes themselves.
     """
 
     def __init__(
-        self, app: ASGIApp, *, most_bytes: int, exempt: frozenset[str], larger: Mapping[str, int] | None = None
+        self, app: ASGIApp, *, most_bytes: int, exempt: re.Pattern[str], larger: Mapping[str, int] | None = None
     ) -> None:
         self.app = app
         self.most_bytes = most_bytes

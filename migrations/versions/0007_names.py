@@ -9,8 +9,8 @@ from alembic import op
 from credit_service.entities.names import keys_of
 from credit_service.platform.migration import execute_script
 
-revision = "0006"
-down_revision = "0005"
+revision = "0007"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 
