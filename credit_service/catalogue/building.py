@@ -68,6 +68,8 @@ def _field(entry: Entry) -> models.Field:
         max_length=entry.get("max_length"),
         values=tuple(entry.get("values", ())),
         template_code=entry.get("template_code"),
+        format=entry.get("format"),
+        personal_information=entry.get("personal_information", "mask"),
     )
 
 
@@ -100,6 +102,19 @@ def item(entry: Entry, field_sets: Mapping[str, Any], edition: str) -> models.It
         effective_from=date.fromisoformat(entry["effective_from"]),
         effective_to=_day(entry.get("effective_to")),
         edition=edition,
+        status=entry["status"],
+        subject_prefix=entry.get("subject_prefix"),
+        public_if=frozen(dict(entry["public_if"])) if "public_if" in entry else None,
+        excludes=tuple(_exclusion(exclusion) for exclusion in entry.get("excludes", ())),
+    )
+
+
+def _exclusion(entry: Entry) -> models.Exclusion:
+    return models.Exclusion(
+        when=frozen(dict(entry["when"])),
+        item=entry["item"],
+        barred=frozen(dict(entry["barred"])),
+        article=entry["article"],
         status=entry["status"],
     )
 

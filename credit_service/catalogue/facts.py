@@ -9,6 +9,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
+from credit_service.catalogue.formats import FORMATS, FormatBroken
 from credit_service.catalogue.models import Field, Item
 from credit_service.platform.errors import FieldError
 
@@ -82,6 +83,20 @@ def _text(limit: int) -> Check:
     return check
 
 
+def _formatted(name: str) -> Check:
+    found = FORMATS[name]
+
+    def check(value: Any) -> str:
+        if not isinstance(value, str):
+            raise _Refused("text")
+        try:
+            return found.normalise(value)
+        except FormatBroken as broken:
+            raise _Refused(str(broken)) from broken
+
+    return check
+
+
 def _one_of(values: tuple[str, ...]) -> Check:
     allowed = frozenset(values)
 
@@ -121,6 +136,8 @@ def _integer(value: Any) -> int:
 
 def _check_of(field: Field) -> Check:
     limit = field.max_length or _LONGEST_TEXT
+    if field.format is not None:
+        return _formatted(field.format)
     match field.type:
         case "money":
             return amount

@@ -43,6 +43,9 @@ class Field:
 
     ``publication`` is public (社会公开), shared (政务共享), restricted (授权查询) or never (checked, then not kept).
     ``required_if`` names facts and the values that make this field compulsory; ``max_length`` counts characters.
+    ``format`` names a code's structure (``catalogue.formats``). ``personal_information`` says what happens to identity,
+    phone and bank-card numbers and persons' names in its text: mask, refuse, or identifier (the field holds numbers of
+    its own: only an identity number is refused there).
     """
 
     name: str
@@ -54,6 +57,8 @@ class Field:
     max_length: int | None = None
     values: tuple[str, ...] = ()
     template_code: str | None = None
+    format: str | None = None
+    personal_information: str = "mask"
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,12 +286,28 @@ class Scenario:
     name_en: str
 
 
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """What a record of an item rules out in another item of the same entity, such as grade D an industry grade of A.
+
+    ``when`` and ``barred`` map facts to values. Only the newest record of the item in force decides.
+    """
+
+    when: Mapping[str, tuple[str, ...]]
+    item: str
+    barred: Mapping[str, tuple[str, ...]]
+    article: str
+    status: str
+
+
 @dataclass(frozen=True, eq=False)
 class Item:
     """What may be recorded, for an interval of decision dates (``effective_to`` is the first day after it).
 
     ``*_rule`` are names of rules; ``destination_rules`` names the publicity rule of a destination that has its own.
     ``measures`` are the codes of those that a record of this item may lead to, whichever end of the link says so.
+    ``subject_prefix``: the codes of its subjects begin with it. ``public_if``: facts and their values without which a
+    record is not shown to the public, whatever its rule.
     """
 
     code: str
@@ -312,6 +333,9 @@ class Item:
     effective_to: date | None
     edition: str
     status: str
+    subject_prefix: str | None = None
+    public_if: Mapping[str, tuple[str, ...]] | None = None
+    excludes: tuple[Exclusion, ...] = ()
 
     def in_force(self, day: date) -> bool:
         return self.effective_from <= day and (self.effective_to is None or day < self.effective_to)

@@ -45,6 +45,7 @@ def semantic_faults(sources: Sources) -> list[Fault]:
         *_basis_faults(sources, documents),
         *_item_faults(sources, rules),
         *_field_faults(sources),
+        *_exclusion_faults(sources),
         *_rule_faults(sources, rules),
         *_measure_faults(sources, documents),
         *_trigger_faults(sources),
@@ -131,6 +132,24 @@ def _field_faults(sources: Sources) -> Iterable[Fault]:
             yield source.fault(f"required_if names {name}, which is not a field", "fields")
         for name in sorted(given.get(entry.get("severity_rule"), set()) - set(names)):
             yield source.fault(f"severity rule {entry['severity_rule']} reads {name}, which is not a field", "fields")
+
+
+def _exclusion_faults(sources: Sources) -> Iterable[Fault]:
+    """What an item rules out, and on what its publicity depends, are fields that exist."""
+    names: dict[str, set[str]] = defaultdict(set)
+    for source in sources.items:
+        names[source.entry["code"]] |= {field["name"] for field in fields_of(source.entry, sources.field_sets)}
+    for source in sources.items:
+        own = names[source.entry["code"]]
+        for name in sorted(set(source.entry.get("public_if", ())) - own):
+            yield source.fault(f"public_if names {name}, which is not a field", "public_if")
+        for exclusion in source.entry.get("excludes", ()):
+            if exclusion["item"] not in names:
+                yield source.fault(f"excludes names the unknown item {exclusion['item']}", "excludes")
+                continue
+            wrong = (set(exclusion["when"]) - own) | (set(exclusion["barred"]) - names[exclusion["item"]])
+            for name in sorted(wrong):
+                yield source.fault(f"excludes names {name}, which is not a field", "excludes")
 
 
 def _facts_of_severity_rules(rules: Iterable[Source]) -> dict[str | None, set[str]]:

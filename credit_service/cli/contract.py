@@ -1,4 +1,4 @@
-"""``credit-service openapi`` and ``version``."""
+"""``credit-service openapi``, ``record-schemas`` and ``version``."""
 
 from __future__ import annotations
 
@@ -27,6 +27,34 @@ def openapi(
         typer.echo(f"{output}: {len(document['paths'])} paths")
     elif not output.exists() or output.read_text(encoding="utf-8") != text:
         raise fail(f"{output} is not current: run `credit-service openapi`")
+
+
+def record_schemas(
+    check: Annotated[bool, typer.Option("--check", help="只核对 Fail when a file is not current.")] = False,
+    output: Annotated[Path, typer.Option(help="文件夹 Folder.")] = Path("schemas/records"),
+) -> None:
+    """记录模式 Write (or check) the JSON Schema of each catalogue item's submissions."""
+    import json
+
+    from credit_service.catalogue.loader import load
+    from credit_service.records.schemas import record_schemas as generated
+
+    texts = {
+        output / f"{code}.schema.json": json.dumps(schema, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+        for code, schema in generated(load()).items()
+    }
+    surplus = set(output.glob("*.schema.json")) - set(texts)
+    if check:
+        wrong = [p for p, text in texts.items() if not p.exists() or p.read_text(encoding="utf-8") != text]
+        if wrong or surplus:
+            raise fail(f"{min([*wrong, *surplus])} is not current: run `credit-service record-schemas`")
+        return
+    output.mkdir(parents=True, exist_ok=True)
+    for path in surplus:
+        path.unlink()
+    for path, text in texts.items():
+        path.write_text(text, encoding="utf-8")
+    typer.echo(f"{output}: {len(texts)} schemas")
 
 
 def version() -> None:

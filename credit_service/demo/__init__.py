@@ -199,7 +199,7 @@ async def _enter_records(session: AsyncSession, catalogue: Catalogue, written: l
     for (code, source), group in groups.items():
         lines = [_line(catalogue, draft, number, now) for number, draft in enumerate(group, 1)]
         judged = Judged(rows=len(lines), staged="".join(lines).encode(), staged_count=len(lines))
-        merger = Merger(catalogue, uuid7(), ACTOR, code, (source, group[0].source_name), now)
+        merger = Merger(catalogue, uuid7(), ACTOR, (source, group[0].source_name), now)
         outcomes: Counter[str] = await merger.merge(session, judged)
         if outcomes["stored"] != len(lines):
             raise RuntimeError(f"demo data of {code}: {dict(outcomes)}")

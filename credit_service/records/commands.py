@@ -23,8 +23,9 @@ from credit_service.identity.uscc import Uscc
 from credit_service.platform.context import Actor
 from credit_service.platform.days import day_of
 from credit_service.platform.errors import FieldError, Problem
-from credit_service.records import rules, store
+from credit_service.records import exclusions, rules, store
 from credit_service.records.contract import RecordReceipt, RecordSubmission
+from credit_service.records.exclusions import Stated
 from credit_service.records.models import Outcome, Record, RecordVersion, State
 from credit_service.records.rules import AGENCY_NOT_GRANTED, RECORD_CLOSED, RECORD_REFUSED, Assessment, Draft
 from credit_service.records.standing import committed, standing_of
@@ -32,6 +33,7 @@ from credit_service.records.standing import committed, standing_of
 SUBJECT_TYPE = "record"
 STORED = "record.stored"
 CORRECTED = "record.corrected"
+EXCLUDED = "record.excluded"
 
 
 async def draft_of(
@@ -48,10 +50,12 @@ async def draft_of(
     if agency is None or not may_submit(agency.grants, item.code, authority.division):
         raise Problem(AGENCY_NOT_GRANTED, errors=[FieldError("/item_code", "agency-grant")])
     facts = checker_of(item)(body.facts)
+    subject = await _subject(session, body.uscc)
     notices = tuple(notice.model_dump(mode="json") for notice in body.notices)
     consent = body.consent.model_dump(mode="json") if body.consent else None
     errors = [
         *rules.check_dates(body.decided_on, body.valid_until, day_of(now)),
+        *rules.check_subject(item, subject.value),
         *rules.check_notices(notices, body.decided_on, day_of(now)),
         *rules.check_consent(catalogue, item, body.decided_on, agency.level, consent),
         *facts.errors,
@@ -60,7 +64,7 @@ async def draft_of(
         raise Problem(RECORD_REFUSED, errors=errors)
     return Draft(
         item=item,
-        uscc=(await _subject(session, body.uscc)).value,
+        uscc=subject.value,
         entity_name=body.entity_name,
         document_number=body.document_number,
         decided_on=body.decided_on,
@@ -140,7 +144,11 @@ async def store_draft(
     current: Record | None,
     reason: str | None = None,
 ) -> Record:
-    """Judge a draft and write it with its version and audit event: a new record, or a correction of ``current``."""
+    """Judge a draft and write it with its version and audit event: a new record, or a correction of ``current``.
+
+    Raises ``RECORD_REFUSED`` when another record of the entity rules it out; what it rules out itself ends.
+    """
+    await check_excluded(session, catalogue, now, draft)
     if current is not None:
         draft = replace(
             draft,
@@ -154,7 +162,42 @@ async def store_draft(
     record = _write(session, current, draft, assessment, now)
     change = STORED if current is None else CORRECTED
     await append_version(session, actor, now, record, rules.content_of(draft), change, reason)
+    await end_excluded(session, catalogue, actor, now, record)
     return record
+
+
+async def check_excluded(session: AsyncSession, catalogue: Catalogue, now: datetime, draft: Draft) -> None:
+    """Raises ``RECORD_REFUSED`` when a standing record of the entity rules this one out."""
+    for code, exclusion in exclusions.excluded_by(catalogue, draft.item):
+        errors = exclusions.refusal(exclusion, draft.facts)
+        if errors and exclusions.bars(exclusion, await _stated(session, draft.uscc, code), day_of(now)):
+            raise Problem(RECORD_REFUSED, errors=errors)
+
+
+async def end_excluded(
+    session: AsyncSession, catalogue: Catalogue, actor: Actor, now: datetime, record: Record
+) -> None:
+    """End what this record, or what its end has left as the newest of its item, rules out (国办发〔2026〕8号).
+
+    A received fact is never refused for what it contradicts: the barred record ends from now, with the reason.
+    """
+    for exclusion in catalogue.latest(record.item_code).excludes:
+        await session.flush()
+        if not exclusions.bars(exclusion, await _stated(session, record.uscc, record.item_code), day_of(now)):
+            continue
+        for barred in await store.standing_of_item(session, record.uscc, exclusion.item):
+            if exclusions.refusal(exclusion, {**barred.shared_facts, **barred.public_facts}):
+                content = await store.content_of(session, barred)
+                barred.state, barred.state_from, barred.state_reason = State.REMOVED, now, exclusion.article
+                barred.state_basis = {"record_id": str(record.id)}
+                barred.version += 1
+                barred.changed_at = now
+                await append_version(session, actor, now, barred, content, EXCLUDED, exclusion.article)
+
+
+async def _stated(session: AsyncSession, uscc: str, item_code: str) -> list[Stated]:
+    found = await store.standing_of_item(session, uscc, item_code)
+    return [Stated({**r.shared_facts, **r.public_facts}, r.decided_on, r.valid_until) for r in found]
 
 
 def _write(

@@ -86,13 +86,14 @@ async def move(
     """Make one transition of ``standing.TRANSITIONS`` and render the profile.
 
     ``basis`` names the documents it rests on: a ruling, an annulling decision, a consent. A record that returns to
-    what its rule says is judged anew, with its first publication as before. Raises ``ILLEGAL_TRANSITION``.
+    what its rule says is judged anew, with its first publication as before. Raises ``ILLEGAL_TRANSITION``, and
+    ``RECORD_REFUSED`` when another record of the entity now rules it out.
     """
     transition = check_transition(action, record.state)
     if transition.to is None:
-        assessment = rules.assess(
-            catalogue, draft_of(catalogue, record), first_published_at=record.publicity_from or now
-        )
+        draft = draft_of(catalogue, record)
+        await commands.check_excluded(session, catalogue, now, draft)
+        assessment = rules.assess(catalogue, draft, first_published_at=record.publicity_from or now)
         record.state = assessment.state
     else:
         record.state = transition.to
@@ -101,6 +102,9 @@ async def move(
     record.state_reason = reason
     record.state_basis = dict(basis) if basis is not None else None
     await _keep(session, actor, now, record, f"record.{action.value}", reason)
+    if catalogue.latest(record.item_code).excludes:
+        await commands.end_excluded(session, catalogue, actor, now, record)
+        await entities.rewrite_profile(session, record.uscc, now)
     return record
 
 

@@ -17,6 +17,7 @@ from credit_service.catalogue.rules import OPEN_ENDED_YEAR, add_period, classify
 from credit_service.notifications.rules import ServiceMeans
 from credit_service.platform.days import day_of, start_of
 from credit_service.platform.errors import FieldError, ProblemType
+from credit_service.records.exclusions import holds
 from credit_service.records.models import NoticeKind, State
 
 RECORD_REFUSED = ProblemType(
@@ -94,6 +95,13 @@ def check_dates(decided_on: date, valid_until: date | None, today: date) -> list
     if valid_until is not None and valid_until < decided_on:
         errors.append(FieldError("/valid_until", "ends-before-decision"))
     return errors
+
+
+def check_subject(item: Item, uscc: str) -> list[FieldError]:
+    """Some items are about one kind of subject only, such as 政务诚信: bodies whose code begins with 11."""
+    if item.subject_prefix is not None and not uscc.startswith(item.subject_prefix):
+        return [FieldError("/uscc", f"{item.code}: code begins with {item.subject_prefix}")]
+    return []
 
 
 def notice_rule(catalogue: Catalogue, item: Item, decided_on: date) -> NoticeRule | None:
@@ -176,12 +184,18 @@ def assess(catalogue: Catalogue, draft: Draft, *, first_published_at: datetime) 
         exceptionally_published=bool(grounds.get("necessary_because")),
         auto_stop_suppressed=bool(grounds.get("uncorrected_because")),
     )
-    missing = missing_notices(catalogue, item, decided_on, draft.notices) if window.published else ()
-    shown = window.published and not missing
+    meant_for_public = item.public_if is None or holds(item.public_if, draft.facts)
+    published = window.published and meant_for_public
+    missing = missing_notices(catalogue, item, decided_on, draft.notices) if published else ()
+    shown = published and not missing
     stop = start_of(window.latest_stop) if window.latest_stop else None
     reasons = [
         {"article": reason.article, "fact": reason.fact} for reason in (*severity.explanation, *window.explanation)
     ]
+    if not meant_for_public:
+        reasons.append(
+            {"article": "public_if", "fact": "、".join(str(draft.facts.get(n)) for n in item.public_if or ())}
+        )
     reasons += [{"article": "notice", "fact": f"not served: {kind}"} for kind in missing]
     return Assessment(
         severity=severity.severity,
@@ -194,7 +208,7 @@ def assess(catalogue: Catalogue, draft: Draft, *, first_published_at: datetime) 
         publicity_latest_stop=None if missing else window.latest_stop,
         repair_eligible_from=None if missing else window.repair_eligible_from,
         disclosure_until=_disclosure_until(
-            catalogue, draft, stop if window.published else None, endless=shown and stop is None
+            catalogue, draft, stop if published else None, endless=shown and stop is None
         ),
     )
 

@@ -62,6 +62,16 @@ async def versions(session: AsyncSession, record: Record) -> Sequence[RecordVers
     return (await session.execute(statement)).scalars().all()
 
 
+async def standing_of_item(session: AsyncSession, uscc: str, item_code: str) -> Sequence[Record]:
+    """An entity's records of one item that nothing has ended."""
+    statement = select(Record).where(
+        col(Record.uscc) == uscc,
+        col(Record.item_code) == item_code,
+        col(Record.state).in_((State.AWAITING_NOTICE, State.PUBLISHED, State.WITHHELD)),
+    )
+    return (await session.execute(statement)).scalars().all()
+
+
 def visible_at(now: datetime) -> ColumnElement[bool]:
     """The publicity predicate in SQL; ``records.rules.is_visible`` is the same in Python."""
     return and_(

@@ -163,9 +163,16 @@ def test_no_item_has_a_place_for_an_identity_number() -> None:
     assert [field.label_zh for field in fields if any(word in field.label_zh for word in words)] == []
 
 
-def test_the_legal_representative_is_shared_and_never_public() -> None:
-    fields = [field for item in load().latest_items() for field in item.fields if field.name == "legal_representative"]
-    assert {field.publication for field in fields} == {"shared"}
+def test_only_the_courts_list_publishes_the_legal_representative() -> None:
+    """法释〔2017〕7号 art. 6 (1) orders it; everything else shares it between agencies at most."""
+    ranges = {
+        item.code: field.publication
+        for item in load().latest_items()
+        for field in item.fields
+        if field.name == "legal_representative"
+    }
+    assert ranges.pop("serious-dishonesty-judgment-debtor") == "public"
+    assert set(ranges.values()) == {"shared"}
 
 
 def test_nothing_changes_after_load() -> None:

@@ -231,9 +231,8 @@ class Importer:
         return record
 
     def _merger(self, record: Import, agency: SubmittingAgency) -> Merger:
-        item_code = template_of(record.template).item_code
         source = (agency.uscc, agency.name)
-        return Merger(self._catalogue, record.id, self._actor, item_code, source, self._clock.now())
+        return Merger(self._catalogue, record.id, self._actor, source, self._clock.now())
 
     async def _create(self, plan: Plan, agency: SubmittingAgency) -> Import:
         now = self._clock.now()

@@ -24,7 +24,9 @@ from credit_service.identity.uscc import check_digit_flags
 from credit_service.platform.context import Actor
 from credit_service.platform.database import driver_connection
 from credit_service.platform.days import rfc3339
+from credit_service.platform.errors import Problem
 from credit_service.records import commands, rules
+from credit_service.records.imports import excluding
 from credit_service.records.imports.staging import STAGED_COLUMNS
 from credit_service.records.imports.validation import Judged
 from credit_service.records.models import Outcome
@@ -35,7 +37,8 @@ if TYPE_CHECKING:
 
 STAGING = """
 CREATE TEMPORARY TABLE IF NOT EXISTS import_staging (
-    row_number bigint, wave integer, uscc varchar(18) COLLATE "C", record_id uuid, entity_name text,
+    row_number bigint, wave integer, warnings jsonb, uscc varchar(18) COLLATE "C", record_id uuid,
+    item_code text COLLATE "C", entity_name text,
     document_number text COLLATE "C", authority_uscc varchar(18) COLLATE "C", authority_name text, decided_on date,
     valid_until date, legal_basis text, public_facts text, shared_facts text, restricted_facts text, content_head text,
     event_id uuid, content_digest bytea, salt bytea, commitment bytea, severity text, explanation json,
@@ -94,12 +97,12 @@ WITH stored AS (
         explanation, rule_version, state, publicity_from, publicity_until, publicity_earliest_stop,
         publicity_latest_stop, repair_eligible_from, disclosure_until, state_from, notices, version, content_digest,
         recorded_at, changed_at)
-    SELECT uscc, record_id, $1, document_number, authority_uscc, authority_name, $2, $3,
+    SELECT uscc, record_id, item_code, document_number, authority_uscc, authority_name, $1, $2,
         entity_name, decided_on, valid_until, legal_basis, public_facts::json, shared_facts::json,
         restricted_facts::json, severity, explanation, rule_version, state, publicity_from, publicity_until,
         publicity_earliest_stop, publicity_latest_stop, repair_eligible_from, disclosure_until,
-        coalesce(publicity_from, $4), standing::json -> 'notices', 1, content_digest, $4, $4
-    FROM import_staging WHERE wave = $5
+        coalesce(publicity_from, $3), standing::json -> 'notices', 1, content_digest, $3, $3
+    FROM import_staging WHERE wave = $4
     ON CONFLICT ON CONSTRAINT record_natural_key DO NOTHING
     RETURNING 1
 )
@@ -126,17 +129,18 @@ FROM {{rows}} WHERE s.wave = $3
 _RECEIPT = """
 INSERT INTO import_receipt (import_id, row_number, outcome, uscc, record_id, warnings)
 SELECT $1, s.row_number, 'stored', s.uscc, s.record_id,
-    CASE WHEN s.state = 'awaiting-notice' THEN '["awaiting-notice"]'::json END
+    CASE WHEN s.state = 'awaiting-notice' THEN (s.warnings || '"awaiting-notice"')::json
+        WHEN s.warnings <> '[]' THEN s.warnings::json END
 FROM {rows} WHERE s.wave = $2
 """
 
 _KNOWN = """
-SELECT s.row_number, s.uscc, r.id, r.state, r.content_digest = s.content_digest
+SELECT s.row_number, s.uscc, s.warnings::text AS warnings, r.id, r.state, r.content_digest = s.content_digest
     AND NOT (r.state = 'awaiting-notice' AND s.state <> 'awaiting-notice') AS same
 FROM import_staging s JOIN record r
-    ON r.uscc = s.uscc AND r.item_code = $1 AND r.document_number = s.document_number
+    ON r.uscc = s.uscc AND r.item_code = s.item_code AND r.document_number = s.document_number
     AND r.authority_uscc = s.authority_uscc
-WHERE s.wave = $2 AND r.id <> s.record_id
+WHERE s.wave = $1 AND r.id <> s.record_id
 ORDER BY s.row_number
 """
 
@@ -148,7 +152,7 @@ WHERE fresh_until > '-infinity' AND uscc IN (
 """
 _WARN = """
 UPDATE import_receipt
-SET warnings = CASE WHEN warnings IS NULL THEN '["name-differs"]' ELSE '["awaiting-notice", "name-differs"]' END::json
+SET warnings = (coalesce(import_receipt.warnings::jsonb, '[]') || '"name-differs"')::json
 FROM import_staging s JOIN entity e ON e.uscc = s.uscc
 WHERE import_id = $1 AND import_receipt.row_number = s.row_number AND outcome <> 'refused' AND s.entity_name <> e.name
     AND NOT EXISTS (
@@ -157,7 +161,7 @@ WHERE import_id = $1 AND import_receipt.row_number = s.row_number AND outcome <>
             = lower(regexp_replace(normalize(s.entity_name, NFKC), '\\s', '', 'g'))
     )
 """
-_RECEIPT_COLUMNS = ("import_id", "row_number", "outcome", "uscc", "record_id", "errors")
+_RECEIPT_COLUMNS = ("import_id", "row_number", "outcome", "uscc", "record_id", "errors", "warnings")
 
 
 def stored_event_frame(actor: Actor, now: datetime) -> tuple[str, str, str, str, str]:
@@ -172,7 +176,7 @@ def stored_event_frame(actor: Actor, now: datetime) -> tuple[str, str, str, str,
     return head, middle, tail, '","type":"record","uscc":"', '","version":1}}'
 
 
-Receipt = tuple[UUID, int, str, str | None, UUID | None, str | None]
+Receipt = tuple[UUID, int, str, str | None, UUID | None, str | None, str | None]
 
 
 class Merger:
@@ -183,14 +187,12 @@ class Merger:
         catalogue: Catalogue,
         import_id: UUID,
         actor: Actor,
-        item_code: str,
         source: tuple[str, str],
         now: datetime,
     ) -> None:
         self._catalogue = catalogue
         self._import_id = import_id
         self._actor = actor
-        self._item_code = item_code
         self._source = source
         self._now = now
         self._closed: list[tuple[int, list[dict[str, str]]]] = []
@@ -215,8 +217,14 @@ class Merger:
             )
             await self._note_entities(connection)
             await connection.execute(_LOCK)
+            concerned = await excluding.items_concerned(connection, self._catalogue)
+            for code in concerned:
+                for number, errors in await excluding.refuse(connection, self._catalogue, code, self._now):
+                    self._refuse(number, errors, receipts)
             for wave in range(1, judged.waves + 1):
                 outcomes += await self._merge_wave(session, connection, wave, receipts)
+            for code in concerned:
+                await excluding.end(session, connection, self._catalogue, self._actor, code, self._now)
         if receipts:
             await connection.copy_records_to_table("import_receipt", records=receipts, columns=_RECEIPT_COLUMNS)
         if judged.staged_count:
@@ -227,8 +235,13 @@ class Merger:
         outcomes["natural_person"] += judged.natural_persons
         return outcomes
 
+    def _refuse(self, number: int, errors: list[dict[str, str]], receipts: list[Receipt]) -> None:
+        """Refuse a row for what the registry already holds."""
+        self._closed.append((number, errors))
+        receipts.append(self._refusal(number, errors))
+
     def _refusal(self, number: int, errors: list[dict[str, str]]) -> Receipt:
-        return (self._import_id, number, Outcome.REFUSED.value, None, None, orjson.dumps(errors).decode())
+        return (self._import_id, number, Outcome.REFUSED.value, None, None, orjson.dumps(errors).decode(), None)
 
     async def _note_entities(self, connection: Connection[Any]) -> None:
         """Subjects that no registrar has reported yet are noted with the name the file gives."""
@@ -265,7 +278,7 @@ class Merger:
     ) -> Counter[str]:
         actor, now = self._actor, self._now
         staged = await connection.fetchval("SELECT count(*) FROM import_staging WHERE wave = $1", wave)
-        stored = await connection.fetchval(_STORE, self._item_code, *self._source, now, wave)
+        stored = await connection.fetchval(_STORE, *self._source, now, wave)
         rows = "import_staging s" if stored == staged else _STORED_ROWS
         if stored:
             frame = stored_event_frame(actor, now)
@@ -275,30 +288,35 @@ class Merger:
         if stored == staged:
             return Counter({Outcome.STORED.value: stored})
         outcomes = Counter({Outcome.STORED.value: stored})
-        for row in await connection.fetch(_KNOWN, self._item_code, wave):
-            outcome, rule = await self._known(session, connection, row)
-            if rule is not None:
-                self._closed.append((row["row_number"], [{"pointer": "", "rule": rule}]))
-                receipts.append(self._refusal(*self._closed[-1]))
+        for row in await connection.fetch(_KNOWN, wave):
+            outcome, errors = await self._known(session, connection, row)
+            if errors:
+                self._refuse(row["row_number"], errors, receipts)
                 continue
-            receipts.append((self._import_id, row["row_number"], outcome, row["uscc"], row["id"], None))
+            warnings = row["warnings"] if row["warnings"] != "[]" else None
+            receipts.append((self._import_id, row["row_number"], outcome, row["uscc"], row["id"], None, warnings))
             outcomes[outcome] += 1
         return outcomes
 
-    async def _known(self, session: AsyncSession, connection: Connection[Any], row: Record) -> tuple[str, str | None]:
-        """Outcome of a row whose record is stored, or the rule that refuses it."""
+    async def _known(
+        self, session: AsyncSession, connection: Connection[Any], row: Record
+    ) -> tuple[str, list[dict[str, str]]]:
+        """Outcome of a row whose record is stored, or the faults that refuse it."""
         if row["same"]:
-            return Outcome.UNCHANGED.value, None
+            return Outcome.UNCHANGED.value, []
         if row["state"] not in rules.OPEN_STATES:
-            return Outcome.REFUSED.value, rules.RECORD_CLOSED.slug
+            return Outcome.REFUSED.value, [{"pointer": "", "rule": rules.RECORD_CLOSED.slug}]
         staged = await connection.fetchrow("SELECT * FROM import_staging WHERE row_number = $1", row["row_number"])
         assert staged is not None
-        await commands.correct(session, self._catalogue, self._actor, self._now, self._draft(staged), row["id"])
-        return Outcome.CORRECTED.value, None
+        try:
+            await commands.correct(session, self._catalogue, self._actor, self._now, self._draft(staged), row["id"])
+        except Problem as problem:
+            return Outcome.REFUSED.value, [{"pointer": e.pointer, "rule": e.rule} for e in problem.errors]
+        return Outcome.CORRECTED.value, []
 
     def _draft(self, staged: Record) -> Draft:
         day: date = staged["decided_on"]
-        versions = self._catalogue.items[self._item_code]
+        versions = self._catalogue.items[staged["item_code"]]
         facts = {name: orjson.loads(staged[name]) for name in ("public_facts", "shared_facts", "restricted_facts")}
         same = (
             "uscc",

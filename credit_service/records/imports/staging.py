@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -19,8 +20,10 @@ _FACTS = b',"public_facts":'
 STAGED_COLUMNS = (
     "row_number",
     "wave",
+    "warnings",
     "uscc",
     "record_id",
+    "item_code",
     "entity_name",
     "document_number",
     "authority_uscc",
@@ -60,15 +63,25 @@ def standing_text(draft: Draft, assessment: Assessment, now: datetime) -> bytes:
     return standing_of(values)
 
 
-def staged_line(number: int, wave: int, draft: Draft, salt: bytes, standing: bytes, assessed: str) -> str:
+def staged_line(
+    number: int,
+    wave: int,
+    draft: Draft,
+    salt: bytes,
+    standing: bytes,
+    assessed: str,
+    warnings: Sequence[str] = (),
+) -> str:
     """A draft as a line of COPY text for the staging table; ``assessed`` is ``assessment_text`` of its assessment."""
     content = rules.content_of(draft)
     after = commitment(salt, committed(content, standing))
     fields = (
         str(number),
         str(wave),
+        orjson.dumps(warnings).decode() if warnings else "[]",
         draft.uscc,
         str(uuid7()),
+        draft.item.code,
         draft.entity_name,
         draft.document_number,
         draft.authority_uscc,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import orjson
 import yaml
@@ -24,24 +25,39 @@ AUTOMATIC = "auto"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """What a column means. ``target`` is ``core:<column>``, ``fact:<name>``, ``person:<mark>`` or ``dropped``."""
+    """What a column means. ``target`` is ``core:<column>``, ``fact:<name>``, ``person:<mark>`` or ``dropped``.
+
+    ``also`` are further targets that the same text fills. ``values`` maps what files say to what the record holds.
+    """
 
     target: str
+    also: tuple[str, ...]
     labels: tuple[str, ...]
     codes: tuple[str, ...]
     type: str
     required: bool
+    values: Mapping[str, str]
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        return (self.target, *self.also)
 
 
 @dataclass(frozen=True)
 class Template:
-    """A submission template 数据模板."""
+    """A submission template 数据模板. With several items a column (``core:item``) says which one a row is about.
+
+    ``document_number_from`` is the fact that stands in where a row has no document number.
+    """
 
     name: str
-    item_code: str
+    items: tuple[str, ...]
     name_zh: str
     name_en: str
+    source: str
+    status: str
     legal_basis_default: str | None
+    document_number_from: str | None
     columns: tuple[Column, ...]
 
 
@@ -54,6 +70,8 @@ class Plan:
     """(position in the row, target, type)"""
     labels: dict[str, str]
     """The label the file itself uses for each target: what a receipt points at."""
+    values: dict[str, Mapping[str, str]]
+    """For each target, what its column's words mean."""
     unknown: tuple[str, ...]
 
 
@@ -66,19 +84,30 @@ def templates() -> dict[str, Template]:
     for path in sorted(folder.glob("*.yaml")):
         content = yaml.safe_load(path.read_bytes())
         validator.validate(content)
-        columns = tuple(
-            Column(c["target"], tuple(c["labels"]), tuple(c["codes"]), c.get("type", "text"), c.get("required", False))
-            for c in content["columns"]
-        )
         found[content["template"]] = Template(
-            content["template"],
-            content["item_code"],
-            content["name_zh"],
-            content["name_en"],
-            content.get("legal_basis_default"),
-            columns,
+            name=content["template"],
+            items=tuple(content["items"]),
+            name_zh=content["name_zh"],
+            name_en=content["name_en"],
+            source=content["source"],
+            status=content["status"],
+            legal_basis_default=content.get("legal_basis_default"),
+            document_number_from=content.get("document_number_from"),
+            columns=tuple(_column(entry) for entry in content["columns"]),
         )
     return found
+
+
+def _column(entry: Mapping[str, Any]) -> Column:
+    return Column(
+        target=entry["target"],
+        also=tuple(entry.get("also", ())),
+        labels=tuple(entry["labels"]),
+        codes=tuple(entry.get("codes", ())),
+        type=entry.get("type", "text"),
+        required=entry.get("required", False),
+        values=dict(entry.get("values", {})),
+    )
 
 
 def template_of(name: str) -> Template:
@@ -101,23 +130,41 @@ def header_key(cell: str) -> str:
 
 @cache
 def _aliases(name: str) -> dict[str, tuple[int, Column]]:
-    """Header key -> (rank of the alias within its column, column)."""
+    """Header key -> (rank of the alias within its column, column). A column also answers to its name in the API."""
     aliases: dict[str, tuple[int, Column]] = {}
-    for column in template_of(name).columns:
+    columns = template_of(name).columns
+    for column in columns:
         for spellings in (column.labels, column.codes):
             for rank, spelling in enumerate(spellings):
                 aliases.setdefault(header_key(spelling), (rank, column))
+    for column in columns:
+        kind, _, own = column.target.partition(":")
+        if kind in ("core", "fact"):
+            aliases.setdefault(header_key(own), (0, column))
     return aliases
 
 
 def detect(cells: Sequence[str]) -> str:
-    """The template that knows most of these header cells. Raises ``HEADER_NOT_RECOGNISED``."""
-    keys = [header_key(cell) for cell in cells]
-    scores = {name: sum(key in _aliases(name) for key in keys) for name in templates()}
-    best = max(scores, key=lambda name: scores[name])
-    if not scores[best]:
+    """The template that knows most of these header cells; of several, the one that misses fewest required columns.
+
+    Raises ``HEADER_NOT_RECOGNISED``, also where two templates fit alike: then the sender has to name one.
+    """
+    keys = {header_key(cell) for cell in cells if cell.strip()}
+    ranking = sorted(((*_fit(name, keys), name) for name in templates()), reverse=True)
+    (known, missing, best), (next_known, next_missing, second) = ranking[:2]
+    if not known:
         raise _not_recognised(list(cells)[:1], "no column of any template")
+    if (known, missing) == (next_known, next_missing):
+        raise _not_recognised(list(cells)[:1], f"fits {second} and {best}: name the template")
     return best
+
+
+def _fit(name: str, keys: set[str]) -> tuple[int, int]:
+    """How many header cells the template knows, and how few of its required columns are missing (0: none)."""
+    aliases = _aliases(name)
+    found = {id(aliases[key][1]) for key in keys if key in aliases}
+    missing = sum(column.required and id(column) not in found for column in template_of(name).columns)
+    return sum(key in aliases for key in keys), -missing
 
 
 def recognise(name: str, cells: Sequence[str], *, columns_required: bool = True) -> Plan:
@@ -138,15 +185,17 @@ def recognise(name: str, cells: Sequence[str], *, columns_required: bool = True)
                 unknown.append(cell.strip()[:50])
             continue
         rank, column = alias
-        found.append((column.target, rank, position, column))
-        labels.setdefault(column.target, cell.strip())
+        for target in column.targets:
+            found.append((target, rank, position, column))
+            labels.setdefault(target, cell.strip())
     missing = [c for c in template_of(name).columns if columns_required and c.required and c.target not in labels]
     if missing:
         errors = [FieldError(f"header:{c.labels[0]}", "required column", "/".join(c.codes)) for c in missing]
         raise Problem(HEADER_NOT_RECOGNISED, detail=name, errors=errors)
     found.sort(key=lambda entry: (entry[0], entry[1], entry[2]))
     positions = tuple((position, target, column.type) for target, _, position, column in found if target != "dropped")
-    return Plan(name, positions, labels, tuple(unknown[:20]))
+    values = {target: column.values for target, _, _, column in found if column.values}
+    return Plan(name, positions, labels, values, tuple(unknown[:20]))
 
 
 def _not_recognised(names: Sequence[str], rule: str) -> Problem:

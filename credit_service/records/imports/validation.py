@@ -7,6 +7,7 @@ refused row but its number, its fields' names and the rules it broke leaves this
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -70,6 +71,14 @@ def _catalogue() -> Catalogue:
     return load()
 
 
+@cache
+def _item_names(codes: tuple[str, ...]) -> dict[str, str]:
+    """Comparable code or Chinese name, of every version -> code."""
+    catalogue = _catalogue()
+    names = {comparable_name(item.name_zh): code for code in codes for item in catalogue.items[code]}
+    return names | {comparable_name(code): code for code in codes}
+
+
 def judge(plan: Plan, rows: Sequence[Sequence[str] | None], first_row: int, context: Context) -> Judged:
     """Judge data rows, the first of which has number ``first_row`` (the file's first data row is 1)."""
     return _Judge(plan, context).judge(rows, first_row)
@@ -84,11 +93,11 @@ class _Judge:
         self.template = template_of(plan.template)
         self.catalogue = _catalogue()
         self.today = day_of(context.now)
-        self.items: dict[date, Item | Problem] = {}
+        self.items: dict[tuple[str, date], Item | Problem] = {}
         self.assessments: dict[tuple[Any, ...], tuple[bytes, str]] = {}
-        self.attested: dict[date, tuple[dict[str, Any], ...]] = {}
+        self.attested: dict[tuple[Item, date], tuple[dict[str, Any], ...]] = {}
         self.deciding: dict[Item, tuple[str, ...]] = {}
-        self.authorities: dict[str, tuple[str, list[FieldError]]] = {}
+        self.authorities: dict[tuple[str, str], tuple[str, list[FieldError]]] = {}
         self.seen: dict[tuple[str, str, str, str], int] = {}
         self.out: list[str] = []
         self.judged = Judged()
@@ -97,6 +106,9 @@ class _Judge:
         self.order = [position for position, _, _ in plan.positions]
         self.last_position = max(self.order, default=0)
         self.one_column_each = len(set(self.targets)) == len(self.targets)
+        self.keeps_subject_type = any(
+            "subject_type" in self.catalogue.latest(c).field_names for c in self.template.items
+        )
         self.fact_columns = [
             (target, target[5:], kind) for _, target, kind in plan.positions if target.startswith("fact:")
         ]
@@ -156,7 +168,10 @@ class _Judge:
         texts = self._texts(row, errors)
         decided_on = self._date(row, "core:decided_on", errors)
         valid_until = self._date(row, "core:valid_until", errors)
-        authority = self._authority(row, errors)
+        item_code = self._item_code(row, errors)
+        if item_code is None:
+            return None
+        authority = self._authority(row, item_code, errors)
         self._check_source(row, errors)
         if decided_on is None:
             if not row.get("core:decided_on"):
@@ -166,11 +181,12 @@ class _Judge:
             FieldError(self._label("core:" + e.pointer[1:]), e.rule)
             for e in rules.check_dates(decided_on, valid_until, self.today)
         ]
-        item = self._item(decided_on)
+        item = self._item(item_code, decided_on)
         if isinstance(item, Problem):
             errors += [FieldError(self._label("core:decided_on"), error.rule, error.detail) for error in item.errors]
             return None
         self._check_consent(item, decided_on, errors)
+        errors += [FieldError(self._label("core:uscc"), e.rule) for e in rules.check_subject(item, code)]
         facts = checker_of(item)(self._facts(row, errors))
         errors += [FieldError(self._label("fact:" + e.pointer[7:]), e.rule) for e in facts.errors]
         return Draft(
@@ -194,6 +210,7 @@ class _Judge:
     def _texts(self, row: dict[str, str], errors: list[FieldError]) -> dict[str, str]:
         texts = {name: row.get(f"core:{name}", "") for name in _LONGEST}
         texts["legal_basis"] = texts["legal_basis"] or self.template.legal_basis_default or ""
+        texts["document_number"] = texts["document_number"] or row.get(self.template.document_number_from or "", "")
         for name, longest in _LONGEST.items():
             text = texts[name]
             if not text:
@@ -214,31 +231,43 @@ class _Judge:
             errors.append(FieldError(self._label(target), str(refused)))
             return None
 
-    def _item(self, decided_on: date) -> Item | Problem:
-        item = self.items.get(decided_on)
+    def _item_code(self, row: dict[str, str], errors: list[FieldError]) -> str | None:
+        """The item a row is about: the template's only one, or the one its column names by code or Chinese name."""
+        if len(self.template.items) == 1:
+            return self.template.items[0]
+        text = row.get("core:item", "")
+        code = _item_names(self.template.items).get(comparable_name(text))
+        if code is None:
+            errors.append(
+                FieldError(self._label("core:item"), "name of one of the template's items" if text else "required")
+            )
+        return code
+
+    def _item(self, code: str, decided_on: date) -> Item | Problem:
+        item = self.items.get((code, decided_on))
         if item is None:
             try:
-                item = item_in_force(self.catalogue, self.template.item_code, decided_on)
+                item = item_in_force(self.catalogue, code, decided_on)
             except Problem as problem:
                 item = problem
-            self.items[decided_on] = item
+            self.items[code, decided_on] = item
         return item
 
-    def _authority(self, row: dict[str, str], errors: list[FieldError]) -> str:
+    def _authority(self, row: dict[str, str], item_code: str, errors: list[FieldError]) -> str:
         text = row.get("core:authority_uscc", "")
         if "core:authority_uscc" not in self.plan.labels and self._is_own(row.get("core:authority_name", "")):
             # Files older than 2019 have no such column: an agency then reports its own decisions only.
             text = self.context.source_uscc
-        known = self.authorities.get(text)
+        known = self.authorities.get((item_code, text))
         if known is None:
-            known = self.authorities[text] = self._check_authority(text)
+            known = self.authorities[item_code, text] = self._check_authority(item_code, text)
         errors += known[1]
         return known[0]
 
     def _is_own(self, name: str) -> bool:
         return comparable_name(name) == comparable_name(self.context.source_name)
 
-    def _check_authority(self, text: str) -> tuple[str, list[FieldError]]:
+    def _check_authority(self, item_code: str, text: str) -> tuple[str, list[FieldError]]:
         label = self._label("core:authority_uscc")
         code = normalise(text)
         if not code:
@@ -246,7 +275,7 @@ class _Judge:
         verdict = int(batch.check_batch([code])[0])
         if verdict:
             return "", [FieldError(label, batch.RULES[verdict])]
-        if not may_submit(self.context.grants, self.template.item_code, code[2:8]):
+        if not may_submit(self.context.grants, item_code, code[2:8]):
             return code, [FieldError(label, "agency-grant")]
         return code, []
 
@@ -262,7 +291,8 @@ class _Judge:
             if not text:
                 continue
             if kind == "text":
-                facts[name] = text
+                meanings = self.plan.values.get(target)
+                facts[name] = meanings.get(text, text) if meanings else text
                 continue
             try:
                 facts[name] = _typed(kind, text)
@@ -272,7 +302,7 @@ class _Judge:
         subject_type = _SUBJECT_TYPES.get(category, "")
         if subject_type == "":
             errors.append(FieldError(self._label("person:category"), "法人及非法人组织 or 个体工商户"))
-        elif subject_type is not None:
+        elif subject_type is not None and self.keeps_subject_type:
             facts["subject_type"] = subject_type
         return facts
 
@@ -290,11 +320,12 @@ class _Judge:
         self.judged.refused.append((number, unique[:MOST_RECEIPT_ERRORS]))
 
     def _deciding_facts(self, item: Item) -> tuple[str, ...]:
-        """Every fact that any version of the item's severity rule looks at: an assessment is remembered by these."""
+        """Every fact that severity (in any version) or publicity turns on: an assessment is remembered by these."""
         names = self.deciding.get(item)
         if names is None:
             versions = self.catalogue.rules.get(("severity", item.severity_rule or ""), ())
             found = {name for rule in versions if isinstance(rule, SeverityRule) for name in rule.fact_names}
+            found |= set(item.public_if or ())
             names = self.deciding[item] = tuple(sorted(found))
         return names
 
@@ -305,7 +336,7 @@ class _Judge:
             _frozen(public.get(name) or draft.shared_facts.get(name) or draft.restricted_facts.get(name))
             for name in self._deciding_facts(draft.item)
         ]
-        key = (draft.decided_on, draft.valid_until, *deciding)
+        key = (draft.item, draft.decided_on, draft.valid_until, *deciding)
         known = self.assessments.get(key)
         if known is None:
             assessment = rules.assess(self.catalogue, draft, first_published_at=self.context.now)
@@ -314,9 +345,9 @@ class _Judge:
         return known
 
     def _notices(self, item: Item, decided_on: date) -> tuple[dict[str, Any], ...]:
-        known = self.attested.get(decided_on)
+        known = self.attested.get((item, decided_on))
         if known is None:
-            known = self.attested[decided_on] = rules.attested_notices(
+            known = self.attested[item, decided_on] = rules.attested_notices(
                 self.catalogue, item, decided_on, self.context.notice_attestation
             )
         return known
@@ -346,11 +377,17 @@ def _typed(kind: str, text: str) -> Any:
     return parse_ten_thousand_yuan(text)
 
 
+_PERSON_MARKS = ("person:certificate_number", "person:certificate_type", "person:sex", "person:age")
+_MASKED_NUMBER = re.compile(r"[1-8]\d{2,9}[*＊xX×]{4,}\d{0,3}[\dXx]?")
+
+
 def _is_natural_person(row: dict[str, str], verdict: int) -> bool:
-    """By its category, its certificate columns, or an identity number where the code should be."""
+    """By its category, a column only persons fill, or an identity number, masked or not, where the code should be."""
     if verdict == batch.NATURAL_PERSON or row.get("person:category", "").startswith("自然人"):
         return True
-    if row.get("person:certificate_number") or row.get("person:certificate_type"):
+    if any(row.get(mark) for mark in _PERSON_MARKS):
+        return True
+    if verdict and _MASKED_NUMBER.fullmatch(row.get("core:uscc", "").strip()):
         return True
     name = row.get("core:entity_name", "")
     return name[:1].isdigit() and is_resident_identity_number(normalise(name))
