@@ -52,6 +52,7 @@ from credit_service.records.imports.routes import router as imports_router
 from credit_service.records.life_routes import router as life_router
 from credit_service.records.lists import router as lists_router
 from credit_service.records.proceedings.routes import router as proceedings_router
+from credit_service.records.punctuality import router as punctuality_router
 from credit_service.records.routes import router as records_router
 from credit_service.supervision.screening.routes import LARGEST_REQUEST as LARGEST_SCREENING
 from credit_service.supervision.screening.routes import SCREENING_PATH
@@ -275,6 +276,7 @@ def create_app(
         notifications_router,
         deadlines_router,
         screening_router,
+        punctuality_router,
         accounts_router,
         access_router,
         operations,

@@ -55,6 +55,7 @@ class Permission(StrEnum):
     READ_CALENDAR = "calendar:read"
     MANAGE_CALENDAR = "calendar:manage"
     READ_STATISTICS = "statistics:read"
+    READ_PUNCTUALITY = "punctuality:read"  # an agency its own, supervisors anybody's
     READ_AUDIT = "audit:read"
     MANAGE_ACCOUNTS = "accounts:manage"
     MOVE_CLOCK = "clock:move"  # a demonstration's only
@@ -88,6 +89,7 @@ PERMISSIONS: dict[Permission, frozenset[Role]] = {
     Permission.IMPORT: frozenset({Role.SUBMITTER}),
     Permission.READ_AUDIT: frozenset({Role.AUDITOR}),
     Permission.MANAGE_ACCOUNTS: frozenset({Role.ADMINISTRATOR}),
+    Permission.READ_PUNCTUALITY: frozenset({Role.SUBMITTER, Role.REGULATOR, Role.AUDITOR, Role.ADMINISTRATOR}),
     Permission.MANAGE_CALENDAR: frozenset({Role.ADMINISTRATOR}),
     Permission.MOVE_CLOCK: frozenset({Role.ADMINISTRATOR}),
     Permission.READ_INBOX: frozenset({Role.SUBJECT, Role.SUBMITTER, Role.REGULATOR}),

@@ -97,6 +97,7 @@ def item(entry: Entry, field_sets: Mapping[str, Any], edition: str) -> models.It
         repair_rule=entry.get("repair_rule"),
         objection_rule=entry.get("objection_rule"),
         destination_rules=frozen(dict(entry.get("destination_rules", {}))),
+        duties=frozen({duty: list(names) for duty, names in entry.get("duties", {}).items()}),
         measures=tuple(entry.get("measures", ())),
         fields=tuple(_field(field) for field in fields_of(entry, field_sets)),
         effective_from=date.fromisoformat(entry["effective_from"]),

@@ -305,6 +305,8 @@ class Item:
     """What may be recorded, for an interval of decision dates (``effective_to`` is the first day after it).
 
     ``*_rule`` are names of rules; ``destination_rules`` names the publicity rule of a destination that has its own.
+    ``duties`` names the deadline rules that bind the agency: to ``publish`` after the decision, to ``withdraw`` after
+    its annulment.
     ``measures`` are the codes of those that a record of this item may lead to, whichever end of the link says so.
     ``subject_prefix``: the codes of its subjects begin with it. ``public_if``: facts and their values without which a
     record is not shown to the public, whatever its rule.
@@ -327,6 +329,7 @@ class Item:
     repair_rule: str | None
     objection_rule: str | None
     destination_rules: Mapping[str, str]
+    duties: Mapping[str, tuple[str, ...]]
     measures: tuple[str, ...]
     fields: tuple[Field, ...]
     effective_from: date

@@ -44,6 +44,7 @@ def semantic_faults(sources: Sources) -> list[Fault]:
         *_interval_faults(sources.rules, lambda entry: f"{entry['kind']} {entry['name']}"),
         *_basis_faults(sources, documents),
         *_item_faults(sources, rules),
+        *_duty_faults(sources, rules),
         *_field_faults(sources),
         *_exclusion_faults(sources),
         *_rule_faults(sources, rules),
@@ -115,6 +116,13 @@ def _item_faults(sources: Sources, rules: set[tuple[str, str]]) -> Iterable[Faul
                 yield source.fault(f"unknown measure {code}", "measures")
         if POLARITY_OF_LIST.get(entry.get("list", ""), entry["polarity"]) != entry["polarity"]:
             yield source.fault(f"a {entry['list']} list cannot be of polarity {entry['polarity']}", "polarity")
+
+
+def _duty_faults(sources: Sources, rules: set[tuple[str, str]]) -> Iterable[Fault]:
+    for source in sources.items:
+        for name in (name for names in source.entry.get("duties", {}).values() for name in names):
+            if ("deadline", name) not in rules:
+                yield source.fault(f"unknown deadline rule {name}", "duties")
 
 
 def _field_faults(sources: Sources) -> Iterable[Fault]:

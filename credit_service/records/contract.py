@@ -98,13 +98,6 @@ class NoticesServed(Strict):
     notices: list[Notice] = ApiField(min_length=1, max_length=10, description="告知送达")
 
 
-class Correction(Strict):
-    """更正 What the record should say, and why."""
-
-    reason: Reason
-    record: RecordSubmission = ApiField(description="更正后的记录 The record as it should be")
-
-
 class AnnulmentBasis(Strict):
     """What annulled the decision: reconsideration, a judgment, the authority's own review (行政处罚法 art. 48)."""
 
@@ -114,6 +107,16 @@ class AnnulmentBasis(Strict):
     document_number: DocumentNumber
     authority_name: str = ApiField(min_length=2, max_length=200, description="作出机关")
     decided_on: date = ApiField(description="作出日期; the three working days to withdraw run from here")
+
+
+class Correction(Strict):
+    """更正 What the record should say, and why."""
+
+    reason: Reason
+    basis: AnnulmentBasis | None = ApiField(
+        default=None, description="变更依据 The decision that changed it, if one did; three working days run from it"
+    )
+    record: RecordSubmission = ApiField(description="更正后的记录 The record as it should be")
 
 
 class Annulment(Strict):

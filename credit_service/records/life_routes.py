@@ -22,7 +22,7 @@ from credit_service.platform.days import day_of
 from credit_service.platform.errors import NOT_FOUND, FieldError, Problem
 from credit_service.platform.http import actor_of, change, json_answer
 from credit_service.platform.idempotency import StoredAnswer
-from credit_service.records import commands, history, life, rules, store
+from credit_service.records import commands, duties, history, life, rules, store
 from credit_service.records.contract import (
     Annulment,
     Correction,
@@ -106,7 +106,11 @@ async def correct(
 
     async def run(session: AsyncSession, catalogue: Catalogue, actor: Actor, now: datetime, record: Record) -> Record:
         draft = await commands.draft_of(session, catalogue, actor, now, body.record)
-        return await life.correct(session, catalogue, actor, now, record, draft, body.reason)
+        corrected = await life.correct(session, catalogue, actor, now, record, draft, body.reason)
+        if body.basis is not None:
+            _not_in_future(body.basis.decided_on <= day_of(now), "/basis/decided_on")
+            await duties.record_withdrawal(session, catalogue, actor, now, record, body.basis.decided_on)
+        return corrected
 
     return await _change(request, principal, record_id, if_match, run)
 
@@ -125,7 +129,9 @@ async def annul(
     async def run(session: AsyncSession, catalogue: Catalogue, actor: Actor, now: datetime, record: Record) -> Record:
         _not_in_future(body.basis.decided_on <= day_of(now), "/basis/decided_on")
         basis = body.basis.model_dump(mode="json")
-        return await life.move(session, catalogue, actor, now, record, Action.ANNUL, reason=body.reason, basis=basis)
+        await life.move(session, catalogue, actor, now, record, Action.ANNUL, reason=body.reason, basis=basis)
+        await duties.record_withdrawal(session, catalogue, actor, now, record, body.basis.decided_on)
+        return record
 
     return await _change(request, principal, record_id, if_match, run)
 

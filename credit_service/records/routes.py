@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -20,7 +21,7 @@ from credit_service.platform.errors import NOT_FOUND, Problem
 from credit_service.platform.http import actor_of, change, json_answer
 from credit_service.platform.idempotency import StoredAnswer
 from credit_service.platform.times import AsOf, KnownAt, point_in_time
-from credit_service.records import commands, history, pages, rules, store
+from credit_service.records import commands, duties, history, pages, rules, store
 from credit_service.records.contract import RecordReceipt, RecordSubmission
 from credit_service.records.models import Outcome, Record
 from credit_service.records.views import RecordPage, RecordView, view
@@ -76,7 +77,12 @@ async def read_record(
         if not rows:
             raise Problem(NOT_FOUND)
         return pages.tagged(request, view(state.catalogue, rows[0], audience, point.as_of), audience)
-    return pages.tagged(request, view(state.catalogue, record, audience, now), audience)
+    shown = view(state.catalogue, record, audience, now)
+    if audience is not Audience.PUBLIC:
+        async with state.database.transaction() as session:
+            owed = await duties.duties_of(session, state.catalogue, now, record)
+        shown["duties"] = [asdict(duty) for duty in owed]
+    return pages.tagged(request, shown, audience)
 
 
 def _may_see(record: Record, audience: Audience, now: datetime) -> bool:

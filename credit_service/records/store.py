@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, true
+from sqlalchemy import ColumnElement, Date, and_, cast, func, or_, select, text, true
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -176,3 +176,41 @@ async def erase(session: AsyncSession, record: Record, now: datetime) -> int:
     statement = select(func.erase_record(record.uscc, record.id, now))
     emptied: int = (await session.execute(statement)).scalar_one()
     return emptied
+
+
+async def first_published_at(session: AsyncSession, record: Record) -> datetime | None:
+    """When the record was first to be seen, by its versions: a repair revoked for fraud begins a second publicity."""
+    statement = text(
+        "SELECT min((standing::json ->> 'publicity_from')::timestamptz) FROM record_version"
+        " WHERE uscc = :uscc AND record_id = :record_id"
+    )
+    found = await session.execute(statement, {"uscc": record.uscc, "record_id": record.id})
+    first: datetime | None = found.scalar_one()
+    return first or record.publicity_from
+
+
+class RecordedCount(NamedTuple):
+    """How many records of an item were decided on one day and first recorded on another."""
+
+    item_code: str
+    decided_on: date
+    recorded_on: date
+    number: int
+
+
+async def recorded_by_day(
+    session: AsyncSession, source_uscc: str, since: datetime, until: datetime
+) -> list[RecordedCount]:
+    """An agency's records of a period, counted by item, decision day and day of recording (Asia/Shanghai)."""
+    recorded_on = cast(func.timezone("Asia/Shanghai", col(Record.recorded_at)), Date)
+    keys = (col(Record.item_code), col(Record.decided_on), recorded_on)
+    statement = (
+        select(*keys, func.count())
+        .where(
+            col(Record.source_uscc) == source_uscc,
+            col(Record.recorded_at) >= since,
+            col(Record.recorded_at) < until,
+        )
+        .group_by(*keys)
+    )
+    return [RecordedCount(*row) for row in await session.execute(statement)]

@@ -14,8 +14,23 @@ from credit_service.catalogue.models import Catalogue
 from credit_service.platform.days import day_of
 from credit_service.platform.paging import Page
 from credit_service.records import rules
+from credit_service.records.duties import Standing
 from credit_service.records.history import PastRecord
 from credit_service.records.models import Record, State
+
+
+class DutyView(BaseModel):
+    """A duty of the agency about the record; each destination has its own."""
+
+    duty: str = ApiField(description="义务 submit or publish")
+    destination: str = ApiField(description="公示去向 registry, credit-china, enterprise-publicity-system, ...")
+    rule_version: str = ApiField(description="适用规则版本")
+    legal_basis: list[str] = ApiField(description="依据 Documents and articles")
+    status: str = ApiField(description="依据核实程度 verified, secondary, memory, inference")
+    due_on: date = ApiField(description="期限最后一日 Last day in time")
+    provisional: bool = ApiField(description="超出已公布节假日, 暂定 Rests on days not announced yet")
+    done_on: date | None = ApiField(description="履行日期; empty: not done here")
+    standing: Standing = ApiField(description="履行情况")
 
 
 class RecordView(BaseModel):
@@ -55,6 +70,10 @@ class RecordView(BaseModel):
     explanation: list[dict[str, str]] | None = ApiField(default=None, description="认定说明 Why this severity and term")
     shared_facts: dict[str, Any] | None = ApiField(default=None, description="事项字段(政务共享)")
     restricted_facts: dict[str, Any] | None = ApiField(default=None, description="事项字段(授权查询)")
+    duties: list[DutyView] | None = ApiField(
+        default=None,
+        description="报送和公示义务 Of the single record as it stands now: what is due by when, by which rule",
+    )
 
 
 class ListEntry(RecordView):
