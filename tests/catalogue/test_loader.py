@@ -260,6 +260,12 @@ BROKEN: dict[str, tuple[str, str | None, str, str]] = {
         "    publicity_rule: hidden",
         "unknown publicity rule hidden",
     ),
+    "unknown duty": (
+        "    measures: [ban]",
+        "    duties: {withdraw: [at-once]}\n    measures: [ban]",
+        "    duties: ",
+        "unknown deadline rule at-once",
+    ),
     "unknown measure": ("measures: [ban]", "measures: [fine]", "    measures: [fine]", "unknown measure fine"),
     "kind A without basis": (
         "kind: A, legal_basis: [{document: some-law, status: verified}],",
