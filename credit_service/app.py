@@ -22,6 +22,7 @@ from credit_service.accounts.dependencies import declared_permission, requires
 from credit_service.accounts.disclosure import Disclosure
 from credit_service.accounts.keys import KeyStore
 from credit_service.accounts.limits import RateLimit
+from credit_service.accounts.oauth_routes import router as oauth_router
 from credit_service.accounts.purpose import CASE_HEADER, LONGEST_CASE, SEALED_HEADER, WITHOUT_CASE
 from credit_service.accounts.quotas import DailyQuota
 from credit_service.accounts.routes import router as accounts_router
@@ -278,6 +279,7 @@ def create_app(
         screening_router,
         punctuality_router,
         accounts_router,
+        oauth_router,
         access_router,
         operations,
     ):

@@ -15,6 +15,7 @@ import structlog
 from pgqueuer import PgQueuer
 from pgqueuer.models import Job, Schedule
 
+from credit_service.accounts import store as account_store
 from credit_service.audit import access_store
 from credit_service.catalogue.loader import load as load_catalogue
 from credit_service.catalogue.models import Catalogue
@@ -73,9 +74,10 @@ async def refresh_profiles(database: Database, now: datetime) -> int:
 
 
 async def expire_idempotency_keys(database: Database, now: datetime) -> None:
-    """Forget answers older than a day."""
+    """Forget answers older than a day, and assertions and revoked tokens that their age refuses by now."""
     async with database.transaction() as session:
         await idempotency.forget_before(session, now - idempotency.KEPT)
+        await account_store.forget_expired(session, now)
 
 
 async def mark_abandoned_imports(database: Database, now: datetime) -> None:

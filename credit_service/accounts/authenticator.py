@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import hmac
 from collections import OrderedDict
 from datetime import datetime
 
@@ -14,14 +15,16 @@ import orjson
 from credit_service.accounts import openid, store, tokens
 from credit_service.accounts.keys import KeyStore
 from credit_service.accounts.rules import Principal, Role
+from credit_service.accounts.tokens import Verified
 from credit_service.platform.clock import Clock
 from credit_service.platform.database import Database
+from credit_service.platform.errors import Problem
 from credit_service.platform.settings import OpenIdIssuer
 
 MOST_CACHED = 10_000
 LONGEST_TOKEN = 8192
 RECHECKED_AFTER_SECONDS = 30.0
-"""A disabled client, or one whose agency was abolished, is out within half a minute."""
+"""A disabled client, a revoked token, or one whose agency was abolished, is out within half a minute."""
 
 
 class Authenticator:
@@ -36,39 +39,61 @@ class Authenticator:
         self._issuer = issuer
         self._http = httpx.AsyncClient()
         self._providers = {provider.issuer: openid.IssuerKeys(provider, self._http) for provider in providers}
-        self._cache: OrderedDict[bytes, tuple[Principal, float, float]] = OrderedDict()
+        self._cache: OrderedDict[bytes, tuple[Verified, float]] = OrderedDict()
 
-    async def authenticate(self, token: str) -> Principal:
-        """The principal a token stands for. Raises ``UNAUTHENTICATED``."""
+    async def authenticate(self, token: str, *, certificate: str | None = None) -> Principal:
+        """The principal a token stands for on a connection with this certificate. Raises ``UNAUTHENTICATED``."""
         if len(token) > LONGEST_TOKEN:
             raise tokens.refused("token too long")
         now = self._clock.now()
         digest = hashlib.sha256(token.encode()).digest()
         cached = self._cache.get(digest)
-        if cached is not None and _still_good(cached, now):
-            return cached[0]
-        principal, expires = await self._verify(token, now)
-        await self._check_standing(principal)
-        self._cache[digest] = (principal, expires, now.timestamp())
+        if cached is not None and _still_good(*cached, now):
+            return _on_its_connection(cached[0], certificate)
+        self._cache.pop(digest, None)
+        verified = await self._verify(token, now)
+        await self._check_standing(verified)
+        self._cache[digest] = (verified, now.timestamp())
         if len(self._cache) > MOST_CACHED:
             self._cache.popitem(last=False)
-        return principal
+        return _on_its_connection(verified, certificate)
 
-    async def _verify(self, token: str, now: datetime) -> tuple[Principal, float]:
+    async def _verify(self, token: str, now: datetime) -> Verified:
+        if token.count(".") != 2:
+            return await self._ask_providers(token, now)
         issuer = _unverified_issuer(token)
         if issuer == self._issuer:
             return tokens.verify(self._keys, token, issuer=self._issuer, now=now)
         provider = self._providers.get(issuer or "")
         if provider is None:
             raise tokens.refused("unknown issuer")
-        return await openid.verify(provider, token, now=now)
+        verified = await openid.verify(provider, token, now=now)
+        if not await provider.still_holds(token):
+            raise tokens.refused("revoked")
+        return verified
 
-    async def _check_standing(self, principal: Principal) -> None:
+    async def _ask_providers(self, token: str, now: datetime) -> Verified:
+        """An opaque token is a question for the providers that answer it."""
+        refused = tokens.refused("malformed token")
+        for provider in self._providers.values():
+            if provider.introspects:
+                try:
+                    return await openid.verify_opaque(provider, token, now=now)
+                except Problem as problem:
+                    refused = problem
+        raise refused
+
+    async def _check_standing(self, verified: Verified) -> None:
+        principal = verified.principal
         async with self._database.transaction() as session:
             if principal.id.startswith("client:"):
                 client = await store.client(session, principal.id.removeprefix("client:"))
                 if client is None or client.disabled_at is not None or client.role != principal.role:
                     raise tokens.refused("client disabled")
+                if await store.is_revoked(session, verified.token_id or ""):
+                    raise tokens.refused("revoked")
+            if await store.is_blocked(session, principal.id):
+                raise tokens.refused("blocked")
             if principal.role is Role.SUBMITTER:
                 agency = await store.agency(session, principal.agency_uscc or "")
                 if agency is None or not agency.active:
@@ -78,10 +103,18 @@ class Authenticator:
         await self._http.aclose()
 
 
-def _still_good(cached: tuple[Principal, float, float], now: datetime) -> bool:
-    _, expires, checked = cached
+def _on_its_connection(verified: Verified, certificate: str | None) -> Principal:
+    """A token that is bound to a certificate is nobody's on another connection (RFC 8705 section 3)."""
+    if verified.certificate is not None and not (
+        certificate is not None and hmac.compare_digest(verified.certificate, certificate)
+    ):
+        raise tokens.refused("bound to another certificate")
+    return verified.principal
+
+
+def _still_good(verified: Verified, checked: float, now: datetime) -> bool:
     instant = now.timestamp()
-    return instant < expires and 0 <= instant - checked < RECHECKED_AFTER_SECONDS
+    return instant < verified.expires and 0 <= instant - checked < RECHECKED_AFTER_SECONDS
 
 
 def _unverified_issuer(token: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,7 +14,17 @@ from argon2.exceptions import InvalidHashError, VerifyMismatchError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from credit_service.accounts import store
-from credit_service.accounts.models import Agency, AgencyRead, AgencyWrite, Client, ClientCreate, ClientSecret
+from credit_service.accounts.assertions import principal_of_client, unusable_keys
+from credit_service.accounts.models import (
+    Agency,
+    AgencyRead,
+    AgencyWrite,
+    BlockedPrincipal,
+    Client,
+    ClientCreate,
+    ClientSecret,
+    PrincipalBlock,
+)
 from credit_service.accounts.rules import AGENCY_ROLES, Principal, Role
 from credit_service.audit import events
 from credit_service.audit.models import SYSTEM_SUBJECT
@@ -131,9 +142,14 @@ async def create_client(session: AsyncSession, actor: Actor, now: datetime, body
         errors.append(FieldError("/entity_uscc", "required for a subject"))
     if body.role in AGENCY_ROLES and await store.agency(session, body.agency_uscc or "") is None:
         errors.append(FieldError("/agency_uscc", "known agency"))
+    errors += [
+        FieldError(f"/jwks/{place}", "a public key: RSA of 2048 bits or more, or EC P-256")
+        for place in unusable_keys(body.jwks or [])
+    ]
     if errors:
         raise Problem(INVALID_REQUEST, errors=errors)
-    secret = secrets.token_urlsafe(32)
+    # A client with a better proof has no secret that could leak beside it.
+    secret = None if body.jwks or body.certificate_thumbprint else secrets.token_urlsafe(32)
     session.add(
         Client(
             client_id=body.client_id,
@@ -141,7 +157,9 @@ async def create_client(session: AsyncSession, actor: Actor, now: datetime, body
             role=body.role.value,
             agency_uscc=body.agency_uscc,
             entity_uscc=entity,
-            secret_hash=await asyncio.to_thread(_hasher.hash, secret),
+            secret_hash=await asyncio.to_thread(_hasher.hash, secret) if secret else None,
+            jwks=body.jwks,
+            certificate_thumbprint=body.certificate_thumbprint,
             created_at=now,
         )
     )
@@ -157,6 +175,27 @@ async def disable_client(session: AsyncSession, actor: Actor, now: datetime, cli
     if row.disabled_at is None:
         row.disabled_at = now
         _note(session, actor, now, "client.disabled", client_id)
+
+
+async def block(session: AsyncSession, actor: Actor, now: datetime, body: PrincipalBlock) -> None:
+    """Shut a person or client out, or let it in again. Raises ``INVALID_REQUEST`` for oneself."""
+    if body.principal == actor.id:
+        raise Problem(INVALID_REQUEST, errors=[FieldError("/principal", "not oneself")])
+    if body.blocked:
+        row = BlockedPrincipal(principal=body.principal, reason=body.reason, blocked_by=actor.id, blocked_at=now)
+        await store.block(session, row)
+    else:
+        await store.unblock(session, body.principal)
+    event = events.new_event(
+        actor,
+        now,
+        "principal.blocked" if body.blocked else "principal.unblocked",
+        uscc=SYSTEM_SUBJECT,
+        subject_type="principal",
+        subject_id=body.principal,
+        reason=body.reason,
+    )
+    events.append(session, [event])
 
 
 def _note(session: AsyncSession, actor: Actor, now: datetime, action: str, client_id: str) -> None:
@@ -175,13 +214,28 @@ async def check_secret(database: Database, client_id: str, secret: str) -> Princ
         async with database.transaction() as session:
             row = await store.client(session, client_id)
     fits = await asyncio.get_running_loop().run_in_executor(
-        _hashing, _fits, row.secret_hash if row is not None else _DECOY, secret
+        _hashing, _fits, (row.secret_hash if row is not None else None) or _DECOY, secret
     )
-    if row is None or not fits or row.disabled_at is not None:
+    if row is None or row.secret_hash is None or not fits or row.disabled_at is not None:
         return None
-    return Principal(
-        id=f"client:{row.client_id}", role=Role(row.role), agency_uscc=row.agency_uscc, entity_uscc=row.entity_uscc
-    )
+    return principal_of_client(row)
+
+
+async def check_certificate(database: Database, client_id: str, certificate: str | None) -> Principal | None:
+    """The principal of a client whose connection proved its registered certificate (RFC 8705 section 2.2)."""
+    if certificate is None or not client_id.isascii() or not client_id.isprintable():
+        return None
+    async with database.transaction() as session:
+        row = await store.client(session, client_id)
+    if row is None or row.disabled_at is not None or row.certificate_thumbprint is None:
+        return None
+    return principal_of_client(row) if hmac.compare_digest(row.certificate_thumbprint, certificate) else None
+
+
+async def revoke_token(session: AsyncSession, actor: Actor, now: datetime, token_id: str, expires_at: datetime) -> None:
+    """Revoke a token of the actor's own before it expires; doing it twice changes nothing."""
+    if await store.revoke(session, token_id, expires_at, now):
+        _note(session, actor, now, "token.revoked", actor.id.removeprefix("client:"))
 
 
 def _fits(stored: str, secret: str) -> bool:

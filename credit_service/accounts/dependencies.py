@@ -9,9 +9,22 @@ from fastapi import Request
 from fastapi.dependencies.models import Dependant
 
 from credit_service.accounts.authenticator import Authenticator
+from credit_service.accounts.certificates import presented
 from credit_service.accounts.limits import RateLimit
-from credit_service.accounts.rules import FORBIDDEN, PUBLIC, UNAUTHENTICATED, Permission, Principal, permitted
+from credit_service.accounts.rules import (
+    DECISIONS,
+    FORBIDDEN,
+    PUBLIC,
+    SECOND_FACTOR_REQUIRED,
+    UNAUTHENTICATED,
+    Permission,
+    Principal,
+    permitted,
+)
 from credit_service.platform.errors import Problem
+
+STEP_UP = 'Bearer error="insufficient_user_authentication"'
+"""RFC 9470 section 3."""
 
 
 class Requires:
@@ -21,7 +34,8 @@ class Requires:
         self.permission = permission
 
     async def __call__(self, request: Request) -> Principal:
-        """The caller. Raises ``UNAUTHENTICATED`` (401, RFC 6750), ``FORBIDDEN`` (403), ``TOO_MANY_REQUESTS`` (429).
+        """The caller. Raises ``UNAUTHENTICATED`` (401, RFC 6750), ``SECOND_FACTOR_REQUIRED`` (401, RFC 9470),
+        ``FORBIDDEN`` (403) or ``TOO_MANY_REQUESTS`` (429).
 
         An agency's systems and officers share one limit. The public is the reverse proxy's to limit: only it knows
         where a request came from.
@@ -31,6 +45,8 @@ class Requires:
             limit: RateLimit = request.app.state.rate_limit
             request.scope["answer_headers"] += limit.take(principal.agency_uscc or principal.id)
         if permitted(principal, self.permission):
+            if principal.second_factor is False and self.permission in DECISIONS:
+                raise Problem(SECOND_FACTOR_REQUIRED, headers={"WWW-Authenticate": STEP_UP})
             return principal
         if principal is PUBLIC:
             raise Problem(UNAUTHENTICATED, headers={"WWW-Authenticate": "Bearer"})
@@ -48,7 +64,7 @@ async def principal_of(request: Request) -> Principal:
     if scheme.lower() != "bearer" or not token:
         raise Problem(UNAUTHENTICATED, headers={"WWW-Authenticate": "Bearer"})
     authenticator: Authenticator = request.app.state.authenticator
-    return await authenticator.authenticate(token.strip())
+    return await authenticator.authenticate(token.strip(), certificate=presented(request))
 
 
 def requires(permission: Permission) -> Requires:

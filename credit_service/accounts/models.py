@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 from pydantic import Field as ApiField
-from sqlalchemy import Column, ForeignKey, String
+from sqlalchemy import JSON, Column, ForeignKey, String
 from sqlmodel import Field, SQLModel
 
 from credit_service.accounts.rules import Role
@@ -43,7 +43,11 @@ class AgencyGrant(SQLModel, table=True):
 
 
 class Client(SQLModel, table=True):
-    """A system or person with a secret of its own; the secret is stored as an argon2 hash."""
+    """A system or person of our own, which proves itself by a secret, a signature or a certificate.
+
+    The secret is stored as an argon2 hash. ``jwks`` are public keys for ``private_key_jwt``;
+    ``certificate_thumbprint`` is the ``x5t#S256`` of its certificate. A client with either has no secret.
+    """
 
     __tablename__ = "client"
 
@@ -54,9 +58,52 @@ class Client(SQLModel, table=True):
         default=None, sa_column=Column(String(18, collation="C"), ForeignKey("agency.uscc"), nullable=True)
     )
     entity_uscc: str | None = Field(default=None, sa_column=uscc_column(nullable=True))
-    secret_hash: str = Field(sa_column=text_column())
+    secret_hash: str | None = Field(default=None, sa_column=text_column(nullable=True))
+    jwks: list[dict[str, Any]] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+    certificate_thumbprint: str | None = Field(default=None, sa_column=code_column(nullable=True))
     created_at: datetime = Field(sa_column=instant_column())
     disabled_at: datetime | None = Field(default=None, sa_column=instant_column(nullable=True))
+
+
+class UsedAssertion(SQLModel, table=True):
+    """A client's assertion that was accepted, so that it is never accepted again."""
+
+    __tablename__ = "used_assertion"
+
+    client_id: str = Field(sa_column=code_column(primary_key=True))
+    assertion_id: str = Field(sa_column=code_column(primary_key=True))
+    kept_until: datetime = Field(sa_column=instant_column())
+
+
+class RevokedToken(SQLModel, table=True):
+    """A token of ours that was revoked before it expired (RFC 7009)."""
+
+    __tablename__ = "revoked_token"
+
+    token_id: str = Field(sa_column=code_column(primary_key=True))
+    expires_at: datetime = Field(sa_column=instant_column())
+    revoked_at: datetime = Field(sa_column=instant_column())
+
+
+class BlockedPrincipal(SQLModel, table=True):
+    """A person or client that is shut out, whatever its provider says; within half a minute on every process."""
+
+    __tablename__ = "blocked_principal"
+
+    principal: str = Field(sa_column=code_column(primary_key=True))
+    reason: str = Field(sa_column=text_column())
+    blocked_by: str = Field(sa_column=text_column())
+    blocked_at: datetime = Field(sa_column=instant_column())
+
+
+class PrincipalBlock(BaseModel):
+    """Whom to shut out or let in again, and why. POSTed, so that no identifier of a person stands in a URL."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+    principal: str = ApiField(max_length=500, pattern=r"^(client:|oidc:).+", description="客户端或者人员标识")
+    blocked: bool = ApiField(description="是否禁止 True to shut out, false to let in again")
+    reason: str = ApiField(min_length=4, max_length=500, description="理由 Reason")
 
 
 class Grant(BaseModel):
@@ -112,13 +159,26 @@ class ClientCreate(BaseModel):
     role: Role = ApiField(description="角色 Role")
     agency_uscc: str | None = ApiField(default=None, max_length=40, description="所属单位 Agency it acts for")
     entity_uscc: str | None = ApiField(default=None, max_length=40, description="信用主体 Entity it acts for")
+    jwks: list[dict[str, Any]] | None = ApiField(
+        default=None,
+        min_length=1,
+        max_length=4,
+        description="公钥 Public keys (RFC 7517), instead of a secret",
+    )
+    certificate_thumbprint: str | None = ApiField(
+        default=None,
+        pattern=r"^[A-Za-z0-9_-]{43}$",
+        description="证书指纹 x5t#S256 of its certificate, instead of a secret",
+    )
 
 
 class ClientSecret(BaseModel):
     """A new client's secret; it is shown this once and cannot be read again."""
 
     client_id: str = ApiField(description="客户端标识")
-    client_secret: str = ApiField(description="客户端密钥, 仅显示一次 Shown once")
+    client_secret: str | None = ApiField(
+        description="客户端密钥, 仅显示一次 Shown once; empty for a client with keys or a certificate"
+    )
 
 
 class TokenResponse(BaseModel):

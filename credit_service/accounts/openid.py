@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Collection
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote_plus
 
 import httpx
 import structlog
@@ -14,6 +17,7 @@ from jose.exceptions import JOSEError
 from credit_service.accounts import tokens
 from credit_service.accounts.rules import Principal
 from credit_service.accounts.signatures import ALGORITHMS, VerifyingKeys, verifying_keys
+from credit_service.accounts.tokens import Verified
 from credit_service.platform.settings import OpenIdIssuer
 
 TIMEOUT_SECONDS = 5.0
@@ -39,6 +43,7 @@ class IssuerKeys:
         self.issuer = issuer
         self._http = http
         self._keys: dict[str, VerifyingKeys] = {}
+        self._introspection: str | None = None
         self._fetched_at = float("-inf")
         self._tried_at = float("-inf")
         self._lock = asyncio.Lock()
@@ -90,6 +95,7 @@ class IssuerKeys:
         discovery = (await self._get(f"{base}/.well-known/openid-configuration")).json()
         if discovery["issuer"] != self.issuer.issuer:
             raise ValueError("the discovery document names another issuer")
+        self._introspection = discovery.get("introspection_endpoint")
         members = (await self._get(discovery["jwks_uri"])).json()["keys"]
         found = {member["kid"]: self._usable(member) for member in members if isinstance(member.get("kid"), str)}
         return {kid: keys for kid, keys in found.items() if keys}
@@ -102,13 +108,46 @@ class IssuerKeys:
             logger.warning("OpenID key unreadable", issuer=self.issuer.issuer, error=type(error).__name__)
             return {}
 
+    @property
+    def introspects(self) -> bool:
+        return self.issuer.introspection_client_id is not None and self.issuer.introspection_client_secret is not None
+
+    async def introspect(self, token: str) -> dict[str, Any]:
+        """What the provider says of a token (RFC 7662). Raises whatever keeps it from answering."""
+        secret = self.issuer.introspection_client_secret
+        if self._introspection is None:
+            async with self._lock:
+                await self._refresh()
+        if self._introspection is None or secret is None:
+            raise ValueError("no introspection endpoint")
+        credentials = (quote_plus(self.issuer.introspection_client_id or ""), quote_plus(secret.get_secret_value()))
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            answer = await self._http.post(self._introspection, data={"token": token}, auth=credentials)
+        found = answer.raise_for_status().json()
+        if not isinstance(found, dict):
+            raise ValueError("not an introspection response")
+        return found
+
+    async def still_holds(self, token: str) -> bool:
+        """Whether a signed token was not revoked, where the provider is to be asked.
+
+        While the provider does not answer, a signed token holds until it expires: its outage is not everybody's.
+        """
+        if not self.introspects:
+            return True
+        try:
+            return (await self.introspect(token)).get("active") is not False
+        except Exception as error:
+            logger.warning("OpenID introspection failed", issuer=self.issuer.issuer, error=type(error).__name__)
+            return True
+
     async def _get(self, url: str) -> httpx.Response:
         response = await self._http.get(url, timeout=TIMEOUT_SECONDS, follow_redirects=False)
         return response.raise_for_status()
 
 
-async def verify(keys: IssuerKeys, token: str, *, now: datetime) -> tuple[Principal, float]:
-    """The principal of a provider's token, and when it expires. Raises ``UNAUTHENTICATED``."""
+async def verify(keys: IssuerKeys, token: str, *, now: datetime) -> Verified:
+    """What a provider's token says. Raises ``UNAUTHENTICATED``."""
     issuer = keys.issuer
     header = tokens.header_of(token)
     algorithm = header.get("alg")
@@ -122,6 +161,25 @@ async def verify(keys: IssuerKeys, token: str, *, now: datetime) -> tuple[Princi
         raise tokens.refused("algorithm not allowed with this key")
     claims = tokens.verified_claims(token, key, frozenset({algorithm}))
     expires = tokens.check_claims(claims, issuer=issuer.issuer, audience=issuer.audience, now=now)
+    return Verified(_person(issuer, claims), expires, tokens.bound_certificate(claims))
+
+
+async def verify_opaque(keys: IssuerKeys, token: str, *, now: datetime) -> Verified:
+    """What a provider says of a token that says nothing itself. Raises ``UNAUTHENTICATED``."""
+    issuer = keys.issuer
+    try:
+        claims = await keys.introspect(token)
+    except Exception as error:
+        logger.warning("OpenID introspection failed", issuer=issuer.issuer, error=type(error).__name__)
+        raise tokens.refused("the provider does not answer") from error
+    if claims.get("active") is not True:
+        raise tokens.refused("not active")
+    claims.setdefault("iss", issuer.issuer)  # optional in RFC 7662, and it was this provider that answered
+    expires = tokens.check_claims(claims, issuer=issuer.issuer, audience=issuer.audience, now=now)
+    return Verified(_person(issuer, claims), expires, tokens.bound_certificate(claims))
+
+
+def _person(issuer: OpenIdIssuer, claims: dict[str, Any]) -> Principal:
     subject = claims.get("sub")
     if not isinstance(subject, str) or not subject:
         raise tokens.refused("subject missing")
@@ -131,4 +189,11 @@ async def verify(keys: IssuerKeys, token: str, *, now: datetime) -> tuple[Princi
         claim_at(claims, issuer.agency_claim),
         claim_at(claims, issuer.entity_claim),
     )
-    return principal, expires
+    return replace(principal, second_factor=has_second_factor(claims, issuer.second_factor))
+
+
+def has_second_factor(claims: dict[str, Any], values: Collection[str]) -> bool:
+    """Whether amr (RFC 8176) or acr says that the person proved itself by more than one factor."""
+    methods = claims.get("amr")
+    stated = [*(methods if isinstance(methods, list) else []), claims.get("acr")]
+    return any(isinstance(value, str) and value in values for value in stated)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 from credit_service.platform.errors import ProblemType
 
 UNAUTHENTICATED = ProblemType(
     "unauthenticated", 401, "未认证或令牌无效", "Not authenticated, or the token is not valid"
+)
+SECOND_FACTOR_REQUIRED = ProblemType(
+    "second-factor-required", 401, "须以多因素认证登录", "Sign in with a second factor to do this"
 )
 FORBIDDEN = ProblemType("forbidden", 403, "没有权限", "Not permitted")
 
@@ -104,14 +107,21 @@ PERMISSIONS: dict[Permission, frozenset[Role]] = {
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """An authenticated caller. ``id`` is ``public``, ``client:<id>`` or ``oidc:<issuer>#<subject>``."""
+    """An authenticated caller. ``id`` is ``public``, ``client:<id>`` or ``oidc:<issuer>#<subject>``.
+
+    ``second_factor`` says whether a person proved itself by a second one; it is empty for a system of our own, which
+    has no factors but a secret, a key or a certificate.
+    """
 
     id: str
     role: Role
     agency_uscc: str | None = None
     entity_uscc: str | None = None
-    scopes: frozenset[str] = field(default_factory=frozenset)
+    second_factor: bool | None = None
 
+
+DECISIONS = frozenset({Permission.CHANGE_RECORD, Permission.ERASE_RECORD, Permission.MANAGE_ACCOUNTS})
+"""What a person does with a second factor only."""
 
 PUBLIC = Principal(id="public", role=Role.PUBLIC)
 

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from credit_service.accounts.models import Agency, AgencyGrant, Client, Grant
+from credit_service.accounts.models import (
+    Agency,
+    AgencyGrant,
+    BlockedPrincipal,
+    Client,
+    Grant,
+    RevokedToken,
+    UsedAssertion,
+)
 
 
 async def agency(session: AsyncSession, uscc: str) -> Agency | None:
@@ -52,3 +62,35 @@ async def subordinates(session: AsyncSession, uscc: str) -> list[str]:
 
 async def client(session: AsyncSession, client_id: str) -> Client | None:
     return await session.get(Client, client_id)
+
+
+async def is_revoked(session: AsyncSession, token_id: str) -> bool:
+    return await session.get(RevokedToken, token_id) is not None
+
+
+async def revoke(session: AsyncSession, token_id: str, expires_at: datetime, now: datetime) -> bool:
+    """Remember a token as revoked; gives whether it was not yet."""
+    row = RevokedToken(token_id=token_id, expires_at=expires_at, revoked_at=now)
+    statement = insert(RevokedToken).values(**row.model_dump()).on_conflict_do_nothing()
+    return (await session.execute(statement.returning(col(RevokedToken.token_id)))).first() is not None
+
+
+async def is_blocked(session: AsyncSession, principal: str) -> bool:
+    return await session.get(BlockedPrincipal, principal) is not None
+
+
+async def block(session: AsyncSession, row: BlockedPrincipal) -> None:
+    """Shut a principal out; the newest reason counts."""
+    statement = insert(BlockedPrincipal).values(**row.model_dump())
+    await session.execute(statement.on_conflict_do_update(index_elements=["principal"], set_=row.model_dump()))
+
+
+async def unblock(session: AsyncSession, principal: str) -> None:
+    await session.execute(delete(BlockedPrincipal).where(col(BlockedPrincipal.principal) == principal))
+
+
+async def forget_expired(session: AsyncSession, now: datetime) -> None:
+    """Forget assertions and tokens that are refused for their age by now."""
+    late = now - timedelta(minutes=5)  # well beyond every leeway
+    await session.execute(delete(UsedAssertion).where(col(UsedAssertion.kept_until) < late))
+    await session.execute(delete(RevokedToken).where(col(RevokedToken.expires_at) < late))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from jose import jws, jwt
 from jose.backends.base import Key
@@ -27,8 +27,19 @@ def refused(reason: str) -> Problem:
     return Problem(UNAUTHENTICATED, detail=reason, headers=CHALLENGE)
 
 
-def issue(keys: KeyStore, *, issuer: str, principal: Principal, now: datetime, lifetime_seconds: int) -> str:
-    """A token for a client of our own, valid from ``now`` for ``lifetime_seconds``."""
+def issue(
+    keys: KeyStore,
+    *,
+    issuer: str,
+    principal: Principal,
+    now: datetime,
+    lifetime_seconds: int,
+    certificate: str | None = None,
+) -> str:
+    """A token for a client of our own, valid from ``now`` for ``lifetime_seconds``.
+
+    With the thumbprint of a ``certificate`` it is good on that certificate's connections only (RFC 8705 section 3).
+    """
     key = keys.signing()
     issued = int(now.timestamp())
     claims: dict[str, Any] = {
@@ -45,6 +56,8 @@ def issue(keys: KeyStore, *, issuer: str, principal: Principal, now: datetime, l
         claims["credit_agency"] = principal.agency_uscc
     if principal.entity_uscc:
         claims["credit_entity"] = principal.entity_uscc
+    if certificate:
+        claims["cnf"] = {"x5t#S256": certificate}
     token: str = jwt.encode(claims, key.pem, algorithm=ALGORITHM, headers={"kid": key.kid, "typ": TYPE})
     return token
 
@@ -118,8 +131,17 @@ def principal_of(identity: str, role: object, agency: object, entity: object) ->
     return principal
 
 
-def verify(keys: KeyStore, token: str, *, issuer: str, now: datetime) -> tuple[Principal, float]:
-    """The principal of one of our own tokens, and when it expires. Raises ``UNAUTHENTICATED``."""
+class Verified(NamedTuple):
+    """What a good token says: who, until when (Unix seconds), bound to which certificate, under which id."""
+
+    principal: Principal
+    expires: float
+    certificate: str | None = None
+    token_id: str | None = None
+
+
+def verify(keys: KeyStore, token: str, *, issuer: str, now: datetime) -> Verified:
+    """What one of our own tokens says. Raises ``UNAUTHENTICATED``."""
     header = header_of(token)
     key = keys.find(str(header.get("kid")))
     if key is None:
@@ -131,4 +153,15 @@ def verify(keys: KeyStore, token: str, *, issuer: str, now: datetime) -> tuple[P
     principal = principal_of(
         str(claims.get("sub")), claims.get("credit_role"), claims.get("credit_agency"), claims.get("credit_entity")
     )
-    return principal, expires
+    return Verified(principal, expires, bound_certificate(claims), str(claims.get("jti")))
+
+
+def bound_certificate(claims: dict[str, Any]) -> str | None:
+    """The thumbprint a token is bound to. Raises ``UNAUTHENTICATED`` for a binding we cannot check."""
+    confirmation = claims.get("cnf")
+    if confirmation is None:
+        return None
+    found = confirmation.get("x5t#S256") if isinstance(confirmation, dict) else None
+    if not isinstance(found, str):
+        raise refused("binding not supported")
+    return found

@@ -20,6 +20,14 @@ class OpenIdIssuer(BaseModel):
     role_claim: str = Field(default="credit_role", description="Claim that holds the role; dots descend into objects")
     agency_claim: str = Field(default="credit_agency", description="Claim that holds the agency's USCC")
     entity_claim: str = Field(default="credit_entity", description="Claim that holds the subject's USCC")
+    second_factor: list[str] = Field(
+        default=["mfa"],
+        description="Values of amr (RFC 8176) or acr that stand for a second factor",
+    )
+    introspection_client_id: str | None = Field(
+        default=None, description="With a secret: ask the provider (RFC 7662) every half minute whether a token holds"
+    )
+    introspection_client_secret: SecretStr | None = None
 
 
 def default_data_directory() -> Path:
@@ -67,6 +75,9 @@ class Settings(BaseSettings):
 
     clock_file: Path | None = Field(default=None, description="Demonstrations only: a file that moves the clock")
 
+    client_certificate_header: bool = Field(
+        default=False, description="A TLS proxy sets Client-Cert (RFC 9440) and removes what callers send"
+    )
     token_lifetime_seconds: int = Field(default=900, ge=60, le=86400)
     oidc_issuers: list[OpenIdIssuer] = Field(default_factory=list)
 

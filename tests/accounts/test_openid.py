@@ -106,7 +106,7 @@ async def keys(provider: Provider) -> Any:
 
 
 async def test_a_providers_token_is_a_principal(provider: Provider, keys: IssuerKeys) -> None:
-    principal, _ = await openid.verify(keys, provider.token(), now=NOW)
+    principal = (await openid.verify(keys, provider.token(), now=NOW)).principal
     assert (principal.role, principal.agency_uscc) == (Role.REGULATOR, "11500103009286543X")
     assert principal.id == f"oidc:{provider.issuer}#user-1"
     for _ in range(5):

@@ -1,0 +1,48 @@
+// The OpenID provider of the tests: oidc-provider with accounts that carry our claims. Usage: node provider.mjs PORT
+import { Provider } from 'oidc-provider'
+import { generateKeyPairSync } from 'node:crypto'
+
+const issuer = `http://127.0.0.1:${process.argv[2]}`
+const key = { ...generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ format: 'jwk' }), use: 'sig', alg: 'RS256', kid: 'provider' }
+const audience = 'credit-service'
+
+// The login name says what the person is: role:agency-or-entity.
+const claimsOf = (login) => {
+  const [role, code] = login.split(':')
+  return role === 'subject' ? { credit_role: role, credit_entity: code } : { credit_role: role, credit_agency: code }
+}
+
+const provider = new Provider(issuer, {
+  clients: [
+    { client_id: 'portal', token_endpoint_auth_method: 'none', redirect_uris: ['http://127.0.0.1:1/callback'], grant_types: ['authorization_code'], response_types: ['code'], application_type: 'native' },
+    { client_id: 'registry', client_secret: 'registry-secret', redirect_uris: [], grant_types: [], response_types: [] },
+  ],
+  jwks: { keys: [key] },
+  pkce: { required: () => true },
+  cookies: { keys: ['only for tests'] },
+  findAccount: (ctx, id) => ({ accountId: id, claims: () => ({ sub: id, ...claimsOf(id) }) }),
+  features: {
+    devInteractions: { enabled: true },
+    revocation: { enabled: true, allowedPolicy: () => true },
+    introspection: { enabled: true, allowedPolicy: () => true },
+    resourceIndicators: {
+      enabled: true,
+      defaultResource: () => 'urn:credit-service:signed',
+      useGrantedResource: () => true,
+      getResourceServerInfo: (ctx, resource) => ({
+        audience,
+        scope: 'openid',
+        accessTokenTTL: 600,
+        accessTokenFormat: resource === 'urn:credit-service:opaque' ? 'opaque' : 'jwt',
+        jwt: { sign: { alg: 'RS256' } },
+      }),
+    },
+  },
+  // A login whose name ends in "+otp" proved itself by a second factor.
+  extraTokenClaims: (ctx, token) => ({
+    ...claimsOf(token.accountId),
+    amr: token.accountId.endsWith('+otp') ? ['pwd', 'otp', 'mfa'] : ['pwd'],
+    credit_agency: claimsOf(token.accountId).credit_agency?.replace('+otp', ''),
+  }),
+})
+provider.listen(Number(process.argv[2]), '127.0.0.1', () => console.log('ready'))
