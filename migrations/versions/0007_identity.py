@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from credit_service.platform.migration import execute_script
 
-revision = "0006"
-down_revision = "0005"
+revision = "0007"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 
