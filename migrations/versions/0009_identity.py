@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from credit_service.platform.migration import execute_script
 
-revision = "0007"
-down_revision = "0006"
+revision = "0009"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 
