@@ -39,6 +39,7 @@ from credit_service.entities.search import router as search_router
 from credit_service.evidence.vault import Vault
 from credit_service.notifications import rendering
 from credit_service.notifications.routes import router as notifications_router
+from credit_service.objections.routes import router as objections_router
 from credit_service.platform import migration
 from credit_service.platform.admission import Admission, BodyLimit
 from credit_service.platform.clock import Clock, FileClock, clock_of
@@ -55,6 +56,7 @@ from credit_service.records.lists import router as lists_router
 from credit_service.records.proceedings.routes import router as proceedings_router
 from credit_service.records.punctuality import router as punctuality_router
 from credit_service.records.routes import router as records_router
+from credit_service.repairs.routes import router as repairs_router
 from credit_service.supervision.screening.routes import LARGEST_REQUEST as LARGEST_SCREENING
 from credit_service.supervision.screening.routes import SCREENING_PATH
 from credit_service.supervision.screening.routes import router as screening_router
@@ -273,6 +275,8 @@ def create_app(
         life_router,
         lists_router,
         proceedings_router,
+        repairs_router,
+        objections_router,
         imports_router,
         notifications_router,
         deadlines_router,

@@ -21,6 +21,7 @@ from credit_service.platform import idempotency
 from credit_service.platform.database import Database
 from credit_service.records import models as records
 from credit_service.records.proceedings import models as proceedings
+from credit_service.workflows import models as workflows
 
 TABLES = (
     accesses,
@@ -32,6 +33,7 @@ TABLES = (
     idempotency,
     notifications,
     proceedings,
+    workflows,
     records,
 )  # imported for their tables, which fill SQLModel.metadata
 LOCK = 0x63726564  # one migration at a time on one database, whoever starts it

@@ -268,3 +268,26 @@ async def agency_name(session: AsyncSession, uscc: str) -> str:
     """An agency's name, for a notice; its code where the registry does not know it."""
     row = await store.agency(session, uscc)
     return row.name if row is not None else uscc
+
+
+async def answers_for(session: AsyncSession, uscc: str) -> frozenset[str]:
+    """The agencies whose cases are this one's: its own and those it succeeded, while it is active."""
+    row = await store.agency(session, uscc)
+    if row is None or not row.active:
+        return frozenset()
+    found, fresh = {uscc}, {uscc}
+    while fresh:
+        fresh = set(await store.succeeded_by(session, fresh)) - found
+        found |= fresh
+    return frozenset(found)
+
+
+async def division_of(session: AsyncSession, uscc: str) -> str:
+    """An agency's division; the one in its code where the registry does not know it."""
+    row = await store.agency(session, uscc)
+    return row.division if row is not None else uscc[2:8]
+
+
+async def below(session: AsyncSession, uscc: str) -> frozenset[str]:
+    """The agencies whose next higher authority this one is."""
+    return frozenset(await store.children(session, uscc))

@@ -52,6 +52,9 @@ class Permission(StrEnum):
     ERASE_RECORD = "record:erase"
     MANAGE_PROCEEDING = "proceeding:manage"
     READ_PROCEEDING = "proceeding:read"
+    APPLY = "case:apply"  # repair and objection: the subject, its agent, or an agency at a window
+    READ_CASE = "case:read"
+    HANDLE_CASE = "case:handle"
     READ_LIST = "list:read"
     IMPORT = "import:submit"
     READ_CATALOGUE = "catalogue:read"
@@ -89,6 +92,9 @@ PERMISSIONS: dict[Permission, frozenset[Role]] = {
     Permission.ERASE_RECORD: frozenset({Role.ADMINISTRATOR}),
     Permission.MANAGE_PROCEEDING: frozenset({Role.SUBMITTER}),
     Permission.READ_PROCEEDING: frozenset({Role.SUBMITTER, Role.SUBJECT}),
+    Permission.APPLY: frozenset({Role.SUBJECT, Role.SUBMITTER}),
+    Permission.READ_CASE: frozenset({Role.SUBJECT, Role.SUBMITTER, Role.REGULATOR}),
+    Permission.HANDLE_CASE: frozenset({Role.SUBMITTER}),
     Permission.IMPORT: frozenset({Role.SUBMITTER}),
     Permission.READ_AUDIT: frozenset({Role.AUDITOR}),
     Permission.MANAGE_ACCOUNTS: frozenset({Role.ADMINISTRATOR}),
@@ -120,7 +126,9 @@ class Principal:
     second_factor: bool | None = None
 
 
-DECISIONS = frozenset({Permission.CHANGE_RECORD, Permission.ERASE_RECORD, Permission.MANAGE_ACCOUNTS})
+DECISIONS = frozenset(
+    {Permission.CHANGE_RECORD, Permission.ERASE_RECORD, Permission.HANDLE_CASE, Permission.MANAGE_ACCOUNTS}
+)
 """What a person does with a second factor only."""
 
 PUBLIC = Principal(id="public", role=Role.PUBLIC)

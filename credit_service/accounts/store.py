@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select
@@ -94,3 +94,16 @@ async def forget_expired(session: AsyncSession, now: datetime) -> None:
     late = now - timedelta(minutes=5)  # well beyond every leeway
     await session.execute(delete(UsedAssertion).where(col(UsedAssertion.kept_until) < late))
     await session.execute(delete(RevokedToken).where(col(RevokedToken.expires_at) < late))
+
+
+async def succeeded_by(session: AsyncSession, successors: Collection[str]) -> Sequence[str]:
+    """Agencies no longer active that name one of these as their successor."""
+    statement = select(col(Agency.uscc)).where(
+        col(Agency.successor_uscc).in_(successors), col(Agency.active).is_(False)
+    )
+    return (await session.execute(statement)).scalars().all()
+
+
+async def children(session: AsyncSession, parent: str) -> Sequence[str]:
+    """Agencies directly under another."""
+    return (await session.execute(select(col(Agency.uscc)).where(col(Agency.parent_uscc) == parent))).scalars().all()

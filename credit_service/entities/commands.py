@@ -225,6 +225,18 @@ async def known_names(session: AsyncSession, entity: Entity) -> list[str]:
     return [entity.name, *(row.name for row in await store.names(session, entity.uscc))]
 
 
+async def division_of(session: AsyncSession, uscc: str) -> str:
+    """Where an entity is registered; the division in its code where nobody has reported another."""
+    entity = await store.get(session, uscc)
+    return entity.division if entity is not None else uscc[2:8]
+
+
+async def name_of(session: AsyncSession, uscc: str) -> str:
+    """An entity's name; its code where the registry does not know it."""
+    entity = await store.get(session, uscc)
+    return entity.name if entity is not None else uscc
+
+
 async def rewrite_profile(session: AsyncSession, uscc: str, now: datetime) -> None:
     """Render the profile for every audience in the transaction of the change."""
     await session.flush()

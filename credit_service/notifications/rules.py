@@ -34,9 +34,12 @@ class Template(StrEnum):
     REPAIR_REJECTED = "repair-rejected"  # 不予修复
     REPAIR_REVOKED = "repair-revoked"  # 撤销修复
     OBJECTION_ACCEPTED = "objection-accepted"  # 异议受理
+    OBJECTION_REFUSED = "objection-refused"  # 异议不予受理
+    OBJECTION_SUPPLEMENT_REQUESTED = "objection-supplement-requested"  # 异议补正通知
     OBJECTION_FORWARDED = "objection-forwarded"  # 异议转办
     OBJECTION_DECIDED = "objection-decided"  # 异议处理结果
     OBJECTION_REVIEW_DECIDED = "objection-review-decided"  # 异议复核结果
+    CASE_RECEIVED = "case-received"  # 新办件提醒
     DEADLINE_WARNING = "deadline-warning"  # 期限预警
     DEADLINE_OVERDUE = "deadline-overdue"  # 超期督办
     RECORD_CORRECTED = "record-corrected"  # 信息更正
@@ -56,9 +59,12 @@ VARIABLES: dict[Template, frozenset[str]] = {
     Template.REPAIR_REJECTED: _PARTIES | {"decided_on", "reasons"},
     Template.REPAIR_REVOKED: _PARTIES | {"decided_on", "reasons", "barred_until"},
     Template.OBJECTION_ACCEPTED: _PARTIES | {"accepted_on", "decide_by"},
+    Template.OBJECTION_REFUSED: _PARTIES | {"reasons"},
+    Template.OBJECTION_SUPPLEMENT_REQUESTED: _PARTIES | {"materials", "supplement_by"},
     Template.OBJECTION_FORWARDED: _PARTIES | {"forwarded_to", "decide_by"},
     Template.OBJECTION_DECIDED: _PARTIES | {"outcome", "reasons", "review_until"},
     Template.OBJECTION_REVIEW_DECIDED: _PARTIES | {"outcome", "reasons"},
+    Template.CASE_RECEIVED: _PARTIES | {"matter", "received_on"},
     Template.DEADLINE_WARNING: frozenset({"agency_name", "stage", "due_on"}),
     Template.DEADLINE_OVERDUE: frozenset({"agency_name", "stage", "due_on", "days_overdue"}),
     Template.RECORD_CORRECTED: _PARTIES | {"document_number", "correction", "reasons"},

@@ -1,4 +1,8 @@
-"""The objection workflow as data (国办发〔2025〕22号 八; local: 上海 36-38, 深圳 48-51, 山东 38-40, 河南 41-43)."""
+"""The objection workflow as data (国办发〔2025〕22号 八; local: 上海 36-38, 深圳 48-51, 山东 38-40, 河南 41-43).
+
+The record is marked on every surface from acceptance until the decision, and again while a review is pending: until
+then the objection has not been decided for good.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,48 @@ from credit_service.workflows.machine import Machine, Party, Step
 
 _APPLICANT = frozenset({Party.APPLICANT})
 _HANDLER = frozenset({Party.HANDLER})
+_SOURCE = frozenset({Party.SOURCE})
 _VERIFYING = frozenset({"verifying", "answered"})
+_HANDLED = _VERIFYING | {"submitted", "forwarded", "supplement-requested", "review-requested"}
+_UNDECIDED = _VERIFYING | {"submitted", "supplement-requested", "forwarded"}
+_DECISIONS = (
+    ("correct", "更正", "corrected", ("correct-record", "unflag", "tell-subject")),
+    ("remove", "移除", "removed", ("remove-record", "unflag", "tell-subject")),
+    ("uphold", "维持", "upheld", ("unflag",)),
+)
+
+
+def _decision(action: str, label: str, to: str, effects: tuple[str, ...]) -> Step:
+    return Step(
+        action,
+        label,
+        _VERIFYING,
+        to,
+        _HANDLER,
+        meets=("own-decision", "forwarded-decision"),
+        guards=("separate-officer",),
+        effects=(*effects, "offer-review"),
+        notice="objection-decided",
+        ends=True,
+        reason=True,
+    )
+
+
+def _review(action: str, label: str, to: str, effects: tuple[str, ...]) -> Step:
+    return Step(
+        f"review-{action}",
+        f"复查{label}",
+        frozenset({"review-requested"}),
+        f"reviewed-{to}",
+        _HANDLER,
+        meets=("own-decision",),
+        guards=("separate-officer", "another-officer"),
+        effects=effects,
+        notice="objection-review-decided",
+        ends=True,
+        reason=True,
+    )
+
 
 OBJECTION = Machine(
     name="objection",
@@ -26,8 +71,19 @@ OBJECTION = Machine(
         "reviewed-upheld": "复查后维持",
         "withdrawn": "已撤回",
     },
-    initial="submitted",
+    opening=Step(
+        "open",
+        "提交",
+        frozenset(),
+        "submitted",
+        _APPLICANT,
+        events=frozenset({"received"}),
+        starts=("flag", "own-decision", "forward"),
+        guards=("known-ground", "only-one"),
+        effects=("tell-agency",),
+    ),
     steps=(
+        Step("claim", "认领", _HANDLED, None, _HANDLER, effects=("assign",)),
         Step(
             "request-supplement",
             "要求补正",
@@ -35,18 +91,32 @@ OBJECTION = Machine(
             "supplement-requested",
             _HANDLER,
             pauses=True,
+            effects=("await-supplement",),
             notice="objection-supplement-requested",
             reason=True,
         ),
         Step("supplement", "补正", frozenset({"supplement-requested"}), None, _APPLICANT, resumes=True),
+        Step(
+            "lapse",
+            "逾期未补正, 视为撤回",
+            frozenset({"supplement-requested"}),
+            "withdrawn",
+            _HANDLER,
+            guards=("supplement-overdue",),
+            effects=("unflag",),
+            ends=True,
+            reason=True,
+        ),
         Step(
             "accept",
             "受理并标注",
             frozenset({"submitted"}),
             "verifying",
             _HANDLER,
+            events=frozenset({"accepted"}),
             meets=("flag",),
             starts=("own-decision",),
+            effects=("flag",),
             notice="objection-accepted",
         ),
         Step(
@@ -55,7 +125,8 @@ OBJECTION = Machine(
             frozenset({"submitted"}),
             "refused",
             _HANDLER,
-            meets=("flag",),
+            meets=("flag", "own-decision", "forward"),
+            guards=("separate-officer",),
             notice="objection-refused",
             ends=True,
             reason=True,
@@ -66,72 +137,48 @@ OBJECTION = Machine(
             frozenset({"verifying"}),
             "forwarded",
             _HANDLER,
+            events=frozenset({"forwarded"}),
             meets=("own-decision", "forward"),
             starts=("forwarded-decision", "source-decision"),
+            guards=("data-of-another",),
+            effects=("tell-source",),
             notice="objection-forwarded",
+        ),
+        Step(
+            "extend",
+            "来源单位延期",
+            frozenset({"forwarded"}),
+            None,
+            _SOURCE,
+            extends="source-decision",
+            guards=("extendable",),
+            reason=True,
         ),
         Step(
             "answer",
             "来源单位反馈",
             frozenset({"forwarded"}),
             "answered",
-            frozenset({Party.SOURCE}),
+            _SOURCE,
             meets=("source-decision",),
             reason=True,
         ),
-        *(
-            Step(
-                action,
-                label,
-                _VERIFYING,
-                to,
-                _HANDLER,
-                meets=("own-decision", "forwarded-decision"),
-                notice="objection-decided",
-                ends=True,
-                reason=True,
-            )
-            for action, label, to in (
-                ("correct", "更正", "corrected"),
-                ("remove", "移除", "removed"),
-                ("uphold", "维持", "upheld"),
-            )
-        ),
+        *(_decision(*decision) for decision in _DECISIONS),
         Step(
             "request-review",
             "申请复查",
-            frozenset({"upheld"}),
+            frozenset({"corrected", "removed", "upheld"}),
             "review-requested",
             _APPLICANT,
+            events=frozenset({"received", "accepted"}),
             starts=("own-decision",),
+            guards=("review-in-time",),
+            effects=("flag", "tell-agency"),
             reason=True,
         ),
-        *(
-            Step(
-                action,
-                label,
-                frozenset({"review-requested"}),
-                to,
-                _HANDLER,
-                meets=("own-decision",),
-                notice="objection-review-decided",
-                ends=True,
-                reason=True,
-                another_officer=True,
-            )
-            for action, label, to in (
-                ("review-correct", "复查更正", "reviewed-corrected"),
-                ("review-remove", "复查移除", "reviewed-removed"),
-                ("review-uphold", "复查维持", "reviewed-upheld"),
-            )
-        ),
-        Step(
-            "withdraw",
-            "撤回申请",
-            frozenset({"submitted", "supplement-requested", "verifying", "forwarded", "answered"}),
-            "withdrawn",
-            _APPLICANT,
-            ends=True,
-        ),
+        *(_review(*decision) for decision in _DECISIONS),
+        Step("withdraw", "撤回申请", _UNDECIDED, "withdrawn", _APPLICANT, effects=("unflag",), ends=True),
     ),
+    decisive=frozenset({"refuse", "correct", "remove", "uphold", "review-correct", "review-remove", "review-uphold"}),
+    flagged=frozenset({"verifying", "forwarded", "answered", "review-requested"}),
 )

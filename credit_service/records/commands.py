@@ -200,6 +200,15 @@ async def _stated(session: AsyncSession, uscc: str, item_code: str) -> list[Stat
     return [Stated({**r.shared_facts, **r.public_facts}, r.decided_on, r.valid_until) for r in found]
 
 
+async def store_judged(
+    session: AsyncSession, catalogue: Catalogue, actor: Actor, now: datetime, draft: Draft
+) -> Record:
+    """Store a new record that a workflow makes of its own decision, and render the profile."""
+    record = await store_draft(session, catalogue, actor, now, draft, None)
+    await entities.rewrite_profile(session, record.uscc, now)
+    return record
+
+
 def _write(
     session: AsyncSession, current: Record | None, draft: Draft, assessment: Assessment, now: datetime
 ) -> Record:

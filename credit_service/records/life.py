@@ -6,7 +6,7 @@ its transaction. Nothing is ever silently deleted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -217,6 +217,29 @@ async def held(session: AsyncSession, record_id: UUID) -> Record:
     return record
 
 
+async def read(session: AsyncSession, record_id: UUID) -> Record:
+    """A record that a workflow asks about. Raises ``NOT_FOUND``."""
+    record = await store.by_id(session, record_id)
+    if record is None:
+        raise Problem(NOT_FOUND)
+    return record
+
+
+def is_public(record: Record, now: datetime) -> bool:
+    """Whether everybody is shown the record now."""
+    return rules.is_visible(record.state, record.publicity_from, record.publicity_until, now)
+
+
+async def led_to(session: AsyncSession, record: Record) -> Sequence[Record]:
+    """Records that say that this record's decision arose from them and stand: they stop with it (Order 107)."""
+    return await store.led_to(session, record)
+
+
+async def heavier_since(session: AsyncSession, record: Record) -> bool:
+    """Whether a serious decision on the same entity came after the record's (Order 44 art. 16: no further one)."""
+    return await store.heavier_since(session, record)
+
+
 async def recorders(session: AsyncSession, record: Record) -> frozenset[str]:
     """The principals who entered what the record says: they do not decide on its repair or an objection to it."""
     entered = {commands.STORED, commands.CORRECTED, NOTICE_SERVED}
@@ -245,15 +268,18 @@ async def restore_after_fraud(
 
     Order 36; Order 44 art. 20.
 
-    ``publicity`` is the ISO 8601 term of the rule; without one the record's own window is counted anew from today.
+    ``publicity`` is the ISO 8601 term of the rule; without one the record's own window is counted anew from today, and
+    what its own rule does not publish stays unpublished.
     """
     check_transition(Action.REVOKE_REPAIR, record.state)
     assessment = rules.assess(
         catalogue, replace(draft_of(catalogue, record), decided_on=day_of(now)), first_published_at=now
     )
     stop = start_of(add_period(day_of(now), publicity)) if publicity else assessment.publicity_until
-    record.state, record.state_from, record.state_reason, record.state_basis = State.PUBLISHED, now, reason, None
-    record.publicity_from, record.publicity_until = now, stop
+    shown = publicity is not None or assessment.state == State.PUBLISHED
+    record.state, record.publicity_from = (State.PUBLISHED, now) if shown else (State.WITHHELD, None)
+    record.state_from, record.state_reason, record.state_basis = now, reason, None
+    record.publicity_until = stop
     record.publicity_earliest_stop = record.publicity_latest_stop = day_of(stop) if stop else None
     record.repair_eligible_from = None
     if record.disclosure_until is not None and stop is not None:

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Date, and_, cast, func, or_, select, text, true
+from sqlalchemy import ColumnElement, Date, and_, cast, exists, func, or_, select, text, true
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -120,6 +120,39 @@ async def page(
         select(Record).where(*conditions).order_by(col(Record.decided_on).desc(), col(Record.id)).limit(limit + 1)
     )
     return (await session.execute(statement)).scalars().all()
+
+
+LED_TO = "led_to_decision"
+"""The fact by which a record names the decision it led to."""
+
+
+async def led_to(session: AsyncSession, record: Record) -> Sequence[Record]:
+    """Standing records of the entity that name this record's document as the decision they led to."""
+    statement = (
+        select(Record)
+        .where(
+            col(Record.uscc) == record.uscc,
+            col(Record.authority_uscc) == record.authority_uscc,
+            col(Record.public_facts)[LED_TO].as_string() == record.document_number,
+            col(Record.state).in_((State.PUBLISHED, State.WITHHELD, State.SHIELDED)),
+        )
+        .order_by(col(Record.id))
+    )
+    return (await session.execute(statement)).scalars().all()
+
+
+async def heavier_since(session: AsyncSession, record: Record) -> bool:
+    """Whether the entity has a standing serious record that was decided after this one."""
+    statement = select(
+        exists().where(
+            col(Record.uscc) == record.uscc,
+            col(Record.id) != record.id,
+            col(Record.severity) == "serious",
+            col(Record.decided_on) > record.decided_on,
+            col(Record.state).in_((State.AWAITING_NOTICE, State.PUBLISHED, State.WITHHELD, State.SHIELDED)),
+        )
+    )
+    return bool((await session.execute(statement)).scalar_one())
 
 
 async def import_of(session: AsyncSession, import_id: UUID, agency_uscc: str) -> Import | None:

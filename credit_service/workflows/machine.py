@@ -1,4 +1,4 @@
-"""A workflow declared once as data: state, action, actor, deadline, notice. Code, docs and tests read this."""
+"""A workflow declared once as data: state, action, actor, guard, effect, deadline, notice. Code and docs read it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ class Party(StrEnum):
 class Step:
     """One action: from which states, by whom, to where.
 
-    ``to`` empty: back to the state the case came from. ``starts`` and ``meets`` name deadlines of the catalogue's rule
-    (``deadlines`` of the repair or objection rule); ``pauses`` and ``resumes`` all open ones. ``notice`` is the
-    template of the notification that the applicant is owed. ``ends``: the case is closed.
+    ``to`` empty: the state the case came from where the step ``resumes``, otherwise it stays. ``events`` are what
+    happens in law with this step; a time-limit of ``starts`` begins with it, if the event that its rule counts from has
+    happened. ``meets`` are kept by the step, ``extends`` names the one it prolongs; ``pauses`` and ``resumes`` mean all
+    open ones. ``guards`` must let it pass, ``effects`` are what it does besides, both by the names that the workflow
+    implements; ``notice`` is the template of what the applicant is told. ``ends``: the case is closed.
     """
 
     action: str
@@ -29,36 +31,56 @@ class Step:
     sources: frozenset[str]
     to: str | None
     by: frozenset[Party]
+    events: frozenset[str] = frozenset()
     starts: tuple[str, ...] = ()
     meets: tuple[str, ...] = ()
     pauses: bool = False
     resumes: bool = False
-    extends: bool = False
+    extends: str | None = None
+    guards: tuple[str, ...] = ()
+    effects: tuple[str, ...] = ()
     notice: str | None = None
     ends: bool = False
     reason: bool = False
-    another_officer: bool = False
+
+    def target(self, state: str, returns_to: str | None) -> str:
+        """Where the step leads from a state."""
+        if self.to is not None:
+            return self.to
+        return returns_to if self.resumes and returns_to is not None else state
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A workflow: its states with their Chinese labels, where it begins, and its steps."""
+    """A workflow: its states with their Chinese labels, the step that opens a case, and the others.
+
+    ``flagged`` are the states in which the record is marked as objected to; ``decisive`` the actions that decide.
+    """
 
     name: str
     states: Mapping[str, str]
-    initial: str
+    opening: Step
     steps: tuple[Step, ...]
+    decisive: frozenset[str]
+    flagged: frozenset[str] = frozenset()
     by_action: Mapping[str, Step] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "by_action", {step.action: step for step in self.steps})
         assert len(self.by_action) == len(self.steps), "an action is declared once"
-        for step in self.steps:
-            assert step.sources | {step.to or self.initial} <= set(self.states), step
+        assert self.decisive <= set(self.by_action), "what decides is an action"
+        for step in (self.opening, *self.steps):
+            assert step.sources | ({step.to} if step.to else set()) <= set(self.states), step
+
+    @property
+    def initial(self) -> str:
+        """Where a case begins."""
+        assert self.opening.to is not None
+        return self.opening.to
 
     @property
     def closed(self) -> frozenset[str]:
-        """States from which nothing but the exceptional goes on: the case is decided or withdrawn."""
+        """States of a case that is decided or withdrawn: nothing but the exceptional goes on from there."""
         return frozenset(step.to for step in self.steps if step.ends and step.to)
 
     def steps_for(self, state: str, party: Party) -> Iterator[Step]:
@@ -73,16 +95,48 @@ class Machine:
                     yield state, step, party
 
     def drawing(self) -> str:
-        """The machine as a Mermaid state diagram, for the docs."""
-        lines = ["stateDiagram-v2", f"    [*] --> {_id(self.initial)}"]
+        """The machine as a Mermaid state diagram."""
+        lines = ["stateDiagram-v2", f"    [*] --> {_id(self.initial)}: {self.opening.label_zh}"]
         lines += [f"    {_id(state)}: {label} {state}" for state, label in self.states.items()]
         for step in self.steps:
-            who = "、".join(sorted(party.value for party in step.by))
             for state in sorted(step.sources):
-                target = _id(step.to) if step.to else _id(state)
-                lines.append(f"    {_id(state)} --> {target}: {step.label_zh} {step.action} ({who})")
+                for target in self._targets(step, state):
+                    if target != state:
+                        lines.append(f"    {_id(state)} --> {_id(target)}: {step.label_zh} {step.action}")
         lines += [f"    {_id(state)} --> [*]" for state in sorted(self.closed)]
         return "\n".join(lines)
+
+    def _targets(self, step: Step, state: str) -> list[str]:
+        if step.to is None and step.resumes:
+            return sorted({source for other in self.steps if other.to == state for source in other.sources})
+        return [step.target(state, None)]
+
+    def table(self) -> str:
+        """Every step in Markdown: who, from where to where, on what conditions, with what effect."""
+        lines = [
+            "| action | by | from | to | guards | effects | time-limits | notice |",
+            "|---|---|---|---|---|---|---|---|",
+        ]
+        lines += [_row(step) for step in (self.opening, *self.steps)]
+        return "\n".join(lines)
+
+
+def _row(step: Step) -> str:
+    limits = [f"starts {name}" for name in step.starts] + [f"meets {name}" for name in step.meets]
+    limits += [f"extends {step.extends}"] if step.extends else []
+    limits += ["pauses all"] * step.pauses + ["resumes all"] * step.resumes
+    to = step.to or ("back" if step.resumes else "(stays)")
+    cells = (
+        f"{step.label_zh} `{step.action}`",
+        ", ".join(sorted(step.by)),
+        ", ".join(sorted(step.sources)) or "-",
+        to,
+        ", ".join(step.guards),
+        ", ".join(step.effects),
+        ", ".join(limits),
+        step.notice or "",
+    )
+    return "| " + " | ".join(cells) + " |"
 
 
 def _id(state: str) -> str:

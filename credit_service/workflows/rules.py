@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import date
 
 from credit_service.platform.errors import FieldError, Problem, ProblemType
 from credit_service.workflows.machine import Machine, Party, Step
@@ -12,27 +13,39 @@ CASE_ACTION_ILLEGAL = ProblemType(
     "case-action-illegal", 409, "当前状态不允许该操作", "The case's state does not allow this"
 )
 CONFLICT_OF_INTEREST = ProblemType(
-    "conflict-of-interest", 403, "经办人应当回避", "This officer must stand aside (separation of duties)"
+    "conflict-of-interest", 409, "经办人应当回避", "This officer must stand aside (separation of duties)"
 )
+CASE_ALREADY_OPEN = ProblemType("case-already-open", 409, "已有在办申请", "Such an application is already open")
+NO_COMPETENT_AUTHORITY = ProblemType(
+    "no-competent-authority", 409, "无承继的办理单位", "The deciding authority is gone and has no successor"
+)
+EXTENSION_NOT_ALLOWED = ProblemType(
+    "extension-not-allowed", 409, "依法不得延期", "The law allows no extension of this time-limit"
+)
+AUTHORISATION_ENDED = ProblemType("authorisation-ended", 403, "代理授权已届满", "The agent's authorisation has ended")
+TOO_EARLY = ProblemType("too-early", 409, "尚未到可办理的日期", "Not before the day named")
+TOO_LATE = ProblemType("too-late", 409, "已超过可办理的日期", "Not after the day named")
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What a principal is to a case: applicant, officer of the handling agency, officer of the source."""
+    """What a principal is to cases. ``agencies`` are the codes its agency answers for, its own and predecessors'."""
 
     principal: str
     agency_uscc: str | None
     entity_uscc: str | None
+    agencies: frozenset[str]
 
     def parties(
-        self, *, applicant: str, applicant_uscc: str | None, handler_uscc: str, source_uscc: str
+        self, *, applicant: str, applicants: Collection[str | None], handler_uscc: str, source_uscc: str
     ) -> frozenset[Party]:
+        """``applicants`` are the codes of the applicant and its agent; ``applicant`` is the principal who applied."""
         found = set()
-        if self.principal == applicant or (self.entity_uscc is not None and self.entity_uscc == applicant_uscc):
+        if self.principal == applicant or (self.entity_uscc is not None and self.entity_uscc in applicants):
             found.add(Party.APPLICANT)
-        if self.agency_uscc is not None and self.agency_uscc == handler_uscc:
+        if handler_uscc in self.agencies:
             found.add(Party.HANDLER)
-        if self.agency_uscc is not None and self.agency_uscc == source_uscc:
+        if source_uscc in self.agencies:
             found.add(Party.SOURCE)
         return frozenset(found)
 
@@ -41,34 +54,64 @@ def legal_step(machine: Machine, state: str, action: str, parties: Collection[Pa
     """The step an action is. Raises ``CASE_ACTION_ILLEGAL`` with what the party may do instead."""
     step = machine.by_action.get(action)
     if step is None or state not in step.sources or not (step.by & set(parties)):
-        possible = sorted({step.action for party in parties for step in machine.steps_for(state, party)})
-        raise Problem(CASE_ACTION_ILLEGAL, extra={"state": state, "actions": possible})
+        raise Problem(CASE_ACTION_ILLEGAL, extra={"state": state, "actions": possible(machine, state, parties)})
     return step
 
 
-def check_officer(step: Step, principal: str, officers: Mapping[str, str], recorded_by: Collection[str]) -> None:
-    """Separation of duties: who recorded the fact, or decided before, does not decide now.
+def possible(machine: Machine, state: str, parties: Collection[Party]) -> list[str]:
+    """What the parties may do in a state."""
+    return sorted({step.action for party in parties for step in machine.steps_for(state, party)})
 
-    ``officers`` maps actions to who took them. Raises ``CONFLICT_OF_INTEREST``.
+
+def is_flagged(machine: Machine, state: str, returns_to: str | None) -> bool:
+    """Whether the record is marked as objected to while a case is in a state: a wait for materials changes nothing."""
+    return state in machine.flagged or (returns_to is not None and returns_to in machine.flagged)
+
+
+def check_separate(principal: str, applicant: str, recorded_by: Collection[str]) -> None:
+    """Separation of duties: neither who recorded the fact nor who filed the application decides on it.
+
+    Raises ``CONFLICT_OF_INTEREST``.
     """
-    if step.action in DECISIVE and principal in recorded_by:
+    if principal in recorded_by:
         raise Problem(CONFLICT_OF_INTEREST, errors=[FieldError("", "the officer who recorded does not decide")])
-    if step.another_officer and principal in {officers[name] for name in DECISIVE & officers.keys()}:
+    if principal == applicant:
+        raise Problem(CONFLICT_OF_INTEREST, errors=[FieldError("", "the officer who filed does not decide")])
+
+
+def check_another(machine: Machine, principal: str, officers: Mapping[str, str]) -> None:
+    """A review is another officer's than the first decision. Raises ``CONFLICT_OF_INTEREST``."""
+    if principal in {officers[name] for name in machine.decisive & officers.keys()}:
         raise Problem(CONFLICT_OF_INTEREST, errors=[FieldError("", "a review is another officer's")])
 
 
-DECISIVE = frozenset(
-    {"grant", "reject", "revoke", "correct", "remove", "uphold", "review-correct", "review-remove", "review-uphold"}
-)
-"""Actions that decide a case."""
-
-
-def check_four_eyes(needed: bool, step: Step, principal: str, officers: Mapping[str, str]) -> None:
+def check_four_eyes(needed: bool, state: str, principal: str, officers: Mapping[str, str]) -> None:
     """Removal from a serious list takes two officers: one proposes, another grants. Raises ``CONFLICT_OF_INTEREST``."""
-    if not needed or step.action != "grant":
-        return
-    proposer = officers.get("propose")
-    if proposer is None:
-        raise Problem(CONFLICT_OF_INTEREST, errors=[FieldError("", "four eyes: propose first, another officer grants")])
-    if proposer == principal:
+    if state == "proposed" and officers.get("propose") == principal:
         raise Problem(CONFLICT_OF_INTEREST, errors=[FieldError("", "four eyes: another officer than the proposer")])
+    if needed and state != "proposed":
+        raise Problem(CONFLICT_OF_INTEREST, errors=[FieldError("", "four eyes: propose first, another officer grants")])
+
+
+def check_supplement_overdue(supplement_until: date | None, today: date) -> None:
+    """An application lapses only after the day until which its supplement was awaited. Raises ``TOO_EARLY``."""
+    if supplement_until is None or today <= supplement_until:
+        raise Problem(TOO_EARLY, errors=[FieldError("", "supplement_until")], extra={"after": str(supplement_until)})
+
+
+def next_state(step: Step, state: str, returns_to: str | None) -> tuple[str, str | None]:
+    """Where a step leads, and where the case will come back to from there."""
+    if step.pauses:
+        return step.target(state, returns_to), state
+    target = step.target(state, returns_to)
+    return target, returns_to if target == state else None
+
+
+RECEIVED = frozenset(
+    {"pushed-to-authority", "received-by-credit-china", "application", "received", "material-received"}
+)
+
+
+def event_of(starts: str) -> str:
+    """The event of a case that a time-limit counts from, by what its rule says."""
+    return "received" if starts in RECEIVED else starts

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Collection, Sequence
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from credit_service.audit.models import AuditEvent
+from credit_service.deadlines.models import StageDeadline
 from credit_service.workflows.models import Case
 
 
@@ -20,27 +21,33 @@ async def by_id(session: AsyncSession, case_type: str, case_id: UUID) -> Case | 
     return (await session.execute(statement)).scalar_one_or_none()
 
 
-async def open_on_record(session: AsyncSession, uscc: str, record_id: UUID, case_type: str) -> Sequence[Case]:
-    """Cases of a type about a record that are not closed."""
-    statement = select(Case).where(
-        col(Case.uscc) == uscc,
-        col(Case.record_id) == record_id,
-        col(Case.type) == case_type,
-        col(Case.closed_at).is_(None),
+async def on_record(session: AsyncSession, uscc: str, record_id: UUID, case_type: str) -> Sequence[Case]:
+    """Cases of a type about a record that are neither drafts nor closed, the oldest first."""
+    statement = (
+        select(Case)
+        .where(
+            col(Case.uscc) == uscc,
+            col(Case.record_id) == record_id,
+            col(Case.type) == case_type,
+            col(Case.submitted_at).is_not(None),
+            col(Case.closed_at).is_(None),
+        )
+        .order_by(col(Case.submitted_at))
     )
     return (await session.execute(statement)).scalars().all()
 
 
-async def of_entity(session: AsyncSession, uscc: str, case_type: str, states: Sequence[str]) -> Sequence[Case]:
-    """An entity's cases of a type in certain states."""
-    statement = select(Case).where(col(Case.uscc) == uscc, col(Case.type) == case_type, col(Case.state).in_(states))
-    return (await session.execute(statement)).scalars().all()
+async def barred_until(session: AsyncSession, uscc: str) -> date | None:
+    """Until when an entity may apply for no repair after false applications."""
+    statement = select(func.max(col(Case.barred_until))).where(col(Case.uscc) == uscc)
+    found: date | None = (await session.execute(statement)).scalar_one()
+    return found
 
 
 async def page(
     session: AsyncSession, conditions: Sequence[ColumnElement[bool]], after: tuple[datetime, UUID] | None, limit: int
 ) -> Sequence[Case]:
-    """Oldest submission first, ``limit`` + 1 rows."""
+    """The oldest first, ``limit`` + 1 rows."""
     where = list(conditions)
     if after is not None:
         moment, case_id = after
@@ -50,16 +57,32 @@ async def page(
     return (await session.execute(statement)).scalars().all()
 
 
-async def count(session: AsyncSession, conditions: Sequence[ColumnElement[bool]]) -> int:
-    statement = select(func.count()).select_from(Case).where(*conditions)
-    found: int = (await session.execute(statement)).scalar_one()
-    return found
+def has_deadline(agencies: Collection[str], after: datetime | None, until: datetime) -> ColumnElement[bool]:
+    """Cases with an open time-limit of these agencies that ends after an instant and by another."""
+    ends = col(StageDeadline.due_at) <= until
+    return exists().where(
+        col(StageDeadline.uscc) == col(Case.uscc),
+        col(StageDeadline.case_type) == col(Case.type),
+        col(StageDeadline.case_id) == col(Case.id),
+        col(StageDeadline.closed_as).is_(None),
+        col(StageDeadline.agency_uscc).in_(agencies),
+        ends if after is None else and_(ends, col(StageDeadline.due_at) > after),
+    )
+
+
+async def counts(
+    session: AsyncSession, conditions: Sequence[ColumnElement[bool]], of: Sequence[ColumnElement[bool]]
+) -> tuple[int, ...]:
+    """How many cases under the conditions fulfil each of ``of``."""
+    columns = [func.count().filter(each) for each in of]
+    row = (await session.execute(select(*columns).select_from(Case).where(*conditions))).one()
+    return tuple(row)
 
 
 async def events(session: AsyncSession, case: Case) -> Sequence[Any]:
-    """The audit events of a case, the oldest first: (occurred_at, action, actor, canonical)."""
+    """The audit events of a case, the oldest first: (id, occurred_at, action, canonical)."""
     statement = (
-        select(col(AuditEvent.occurred_at), col(AuditEvent.action), col(AuditEvent.actor), col(AuditEvent.canonical))
+        select(col(AuditEvent.id), col(AuditEvent.occurred_at), col(AuditEvent.action), col(AuditEvent.canonical))
         .where(
             col(AuditEvent.uscc) == case.uscc,
             col(AuditEvent.subject_type) == case.type,

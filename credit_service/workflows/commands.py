@@ -1,0 +1,367 @@
+"""Taking a step in a case, in the caller's transaction: state, effects, time-limits, audit and notice move together."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, time
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+from uuid_utils.compat import uuid7
+
+from credit_service.accounts import commands as accounts
+from credit_service.accounts.rules import Principal, Role
+from credit_service.audit import events
+from credit_service.catalogue.models import Catalogue, DeadlineRule
+from credit_service.deadlines.calendars import load_calendar
+from credit_service.entities import commands as entities
+from credit_service.platform.context import Actor
+from credit_service.platform.days import day_of
+from credit_service.platform.errors import (
+    NOT_FOUND,
+    PRECONDITION_FAILED,
+    PRECONDITION_REQUIRED,
+    FieldError,
+    Problem,
+)
+from credit_service.records import life
+from credit_service.records.models import Record
+from credit_service.workflows import rules, store, timing
+from credit_service.workflows.contract import StepBody
+from credit_service.workflows.machine import Machine, Party, Step
+from credit_service.workflows.models import Case
+from credit_service.workflows.rules import NO_COMPETENT_AUTHORITY, Standing
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who takes a step, when, and by what law and office hours."""
+
+    actor: Actor
+    principal: Principal
+    now: datetime
+    catalogue: Catalogue
+    cut_off: time | None = None
+    warn_before: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A step as it is taken: what its guards judge and its effects change. ``said`` is what they add to its finding."""
+
+    session: AsyncSession
+    caller: Caller
+    workflow: Workflow
+    case: Case
+    record: Record
+    step: Step
+    body: StepBody
+    plan: timing.Plan
+    said: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def actor(self) -> Actor:
+        return self.caller.actor
+
+    @property
+    def now(self) -> datetime:
+        return self.caller.now
+
+    @property
+    def catalogue(self) -> Catalogue:
+        return self.caller.catalogue
+
+
+Part = Callable[[Turn], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """A machine with the code behind the names it uses.
+
+    ``limits`` gives the deadline rule of each stage, by the divisions of the handling agency and of the entity;
+    ``tell`` owes the notice of a step.
+    """
+
+    machine: Machine
+    limits: Callable[[Caller, Record, str, str], Mapping[str, DeadlineRule]]
+    guards: Mapping[str, Part]
+    effects: Mapping[str, Part]
+    tell: Part
+    bodies: Mapping[str, type[StepBody]]
+
+    def __post_init__(self) -> None:
+        for step in (self.machine.opening, *self.machine.steps):
+            assert set(step.guards) <= set(self.guards), step
+            assert set(step.effects) <= set(self.effects), step
+        assert self.bodies.keys() == self.machine.by_action.keys(), "each action has its body"
+
+
+def version_tag(case: Case) -> str:
+    """The ETag by which a step is asked for."""
+    return f'"v{case.version}"'
+
+
+async def standing_of(session: AsyncSession, principal: Principal) -> Standing:
+    """What a principal is to cases. An agency answers for those it succeeded."""
+    agencies: frozenset[str] = frozenset()
+    if principal.agency_uscc is not None and principal.role is Role.SUBMITTER:
+        agencies = await accounts.answers_for(session, principal.agency_uscc)
+    entity = principal.entity_uscc if principal.role is Role.SUBJECT else None
+    return Standing(principal.id, principal.agency_uscc, entity, agencies)
+
+
+def parties(standing: Standing, case: Case) -> frozenset[Party]:
+    """What a principal is to the case."""
+    return standing.parties(
+        applicant=case.applicant,
+        applicants=(case.applicant_uscc, case.agent_uscc),
+        handler_uscc=case.handler_uscc,
+        source_uscc=case.source_uscc if case.source_uscc != case.handler_uscc else "",
+    )
+
+
+async def visible_case(
+    session: AsyncSession, machine: Machine, principal: Principal, case_id: UUID
+) -> tuple[Case, frozenset[Party]]:
+    """The case, and what the caller is to it.
+
+    It is for its parties, for regulators of the handling agency and for the agency above it. Others' and others' drafts
+    do not exist: raises ``NOT_FOUND``.
+    """
+    case = await store.by_id(session, machine.name, case_id)
+    if case is None:
+        raise Problem(NOT_FOUND)
+    found = parties(await standing_of(session, principal), case)
+    if case.submitted_at is None:
+        found &= {Party.APPLICANT}
+    if not found and not (case.submitted_at is not None and await _oversees(session, principal, case)):
+        raise Problem(NOT_FOUND)
+    return case, found
+
+
+async def _oversees(session: AsyncSession, principal: Principal, case: Case) -> bool:
+    agency = principal.agency_uscc
+    return agency is not None and agency in (case.handler_uscc, await accounts.parent_of(session, case.handler_uscc))
+
+
+async def competent(session: AsyncSession, record: Record) -> str:
+    """Who decides about a record: the authority that determined it, or its successor (谁认定、谁修复).
+
+    An authority that the registry does not know acts through the agency that submits for it. Raises
+    ``NO_COMPETENT_AUTHORITY``.
+    """
+    found = await accounts.successor_of(session, record.authority_uscc)
+    found = found or await accounts.successor_of(session, record.source_uscc)
+    if found is None:
+        raise Problem(NO_COMPETENT_AUTHORITY, errors=[FieldError("/record_id", "authority_uscc")])
+    return found
+
+
+async def open_case(
+    session: AsyncSession,
+    caller: Caller,
+    workflow: Workflow,
+    record: Record,
+    body: StepBody,
+    *,
+    application_id: UUID,
+    applicant_uscc: str,
+    agent_uscc: str | None,
+    content: Mapping[str, Any],
+) -> Case:
+    """A new case about a record that the caller holds. Raises ``NO_COMPETENT_AUTHORITY`` and what the guards do."""
+    handler = await competent(session, record)
+    machine, step = workflow.machine, workflow.machine.opening
+    case = Case(
+        uscc=record.uscc,
+        id=uuid7(),
+        application_id=application_id,
+        type=machine.name,
+        record_id=record.id,
+        item_code=record.item_code,
+        handler_uscc=handler,
+        source_uscc=await accounts.successor_of(session, record.source_uscc) or record.source_uscc,
+        division=await accounts.division_of(session, handler),
+        state=machine.initial,
+        applicant=caller.principal.id,
+        applicant_uscc=applicant_uscc,
+        agent_uscc=agent_uscc,
+        content=dict(content),
+        salt=b"",
+        version=0,
+        opened_at=caller.now,
+        submitted_at=caller.now if "received" in step.events else None,
+        changed_at=caller.now,
+    )
+    turn = await _turn(session, caller, workflow, case, record, step, body)
+    for name in step.guards:
+        await workflow.guards[name](turn)
+    session.add(case)
+    await session.flush()
+    await timing.advance(session, caller.actor, caller.now, case, step, turn.plan, "")
+    for name in step.effects:
+        await workflow.effects[name](turn)
+    keep(session, caller.actor, caller.now, case, step.action, None)
+    await session.flush()
+    return case
+
+
+async def _turn(
+    session: AsyncSession,
+    caller: Caller,
+    workflow: Workflow,
+    case: Case,
+    record: Record,
+    step: Step,
+    body: StepBody,
+) -> Turn:
+    division = await entities.division_of(session, record.uscc)
+    plan = timing.plan_of(
+        await load_calendar(session),
+        workflow.limits(caller, record, case.division, division),
+        cut_off=caller.cut_off,
+        warn_before=caller.warn_before,
+    )
+    return Turn(session, caller, workflow, case, record, step, body, plan)
+
+
+async def take(
+    session: AsyncSession,
+    caller: Caller,
+    workflow: Workflow,
+    case_id: UUID,
+    action: str,
+    body: StepBody,
+    if_match: str | None,
+) -> Case:
+    """Take one step, if it is legal, the caller has seen the newest version and every guard lets it pass.
+
+    The entity's row is held first, as by every writer of its file, so two officers at once are one after the other.
+    Raises ``NOT_FOUND``, ``PRECONDITION_REQUIRED``, ``PRECONDITION_FAILED`` with the new state, ``CASE_ACTION_ILLEGAL``
+    and what the guards raise.
+    """
+    machine = workflow.machine
+    seen, _ = await visible_case(session, machine, caller.principal, case_id)
+    record = await life.held(session, seen.record_id)
+    await session.refresh(seen)
+    case, found = await visible_case(session, machine, caller.principal, case_id)
+    if if_match is None:
+        raise Problem(PRECONDITION_REQUIRED, errors=[FieldError("header:If-Match", "required for an update")])
+    if if_match.strip() not in ("*", version_tag(case)):
+        raise Problem(PRECONDITION_FAILED, extra={"current": version_tag(case), "state": case.state})
+    _check_authorisation(caller, case)
+    await _perform(session, caller, workflow, case, record, action, body, found)
+    return case
+
+
+def _check_authorisation(caller: Caller, case: Case) -> None:
+    """An agent acts while it is authorised. Raises ``AUTHORISATION_ENDED``."""
+    agent = case.content.get("agent")
+    if agent is None or caller.principal.entity_uscc != case.agent_uscc:
+        return
+    if date.fromisoformat(agent["valid_until"]) < day_of(caller.now):
+        raise Problem(rules.AUTHORISATION_ENDED, extra={"valid_until": agent["valid_until"]})
+
+
+async def perform(
+    session: AsyncSession,
+    caller: Caller,
+    workflow: Workflow,
+    case: Case,
+    record: Record,
+    action: str,
+    body: StepBody,
+) -> None:
+    """As ``take``, for a case and its record that the caller holds and has just seen."""
+    found = parties(await standing_of(session, caller.principal), case)
+    await _perform(session, caller, workflow, case, record, action, body, found)
+
+
+async def _perform(
+    session: AsyncSession,
+    caller: Caller,
+    workflow: Workflow,
+    case: Case,
+    record: Record,
+    action: str,
+    body: StepBody,
+    found: frozenset[Party],
+) -> None:
+    step = rules.legal_step(workflow.machine, case.state, action, found)
+    turn = await _turn(session, caller, workflow, case, record, step, body)
+    for name in step.guards:
+        await workflow.guards[name](turn)
+    acting = step.by & found
+    if Party.HANDLER in acting:
+        await _hand_over(turn)
+    for name in step.effects:
+        await workflow.effects[name](turn)
+    await _move(turn, acting)
+    keep(session, caller.actor, caller.now, case, action, body.reason)
+    await session.flush()
+    await workflow.tell(turn)
+
+
+async def _move(turn: Turn, acting: frozenset[Party]) -> None:
+    """State, officers, findings and time-limits of a step."""
+    case, step, now = turn.case, turn.step, turn.now
+    said = turn.body.model_dump(mode="json", exclude_defaults=True) | turn.said
+    said = {"action": step.action, "on": day_of(now).isoformat(), **said} if said else {}
+    if Party.APPLICANT in acting:
+        case.content = case.content | ({"statements": [*case.content.get("statements", ()), said]} if said else {})
+    else:
+        case.officers = {**case.officers, step.action: turn.caller.principal.id}
+        case.assignee = case.assignee or (turn.caller.principal.id if Party.HANDLER in acting else None)
+        case.findings = [*case.findings, said] if said else case.findings
+    case.state, case.returns_to = rules.next_state(step, case.state, case.returns_to)
+    if case.submitted_at is None and "received" in step.events:
+        case.submitted_at = now
+    await timing.advance(turn.session, turn.actor, now, case, step, turn.plan, turn.body.reason or step.label_zh)
+    if step.ends:
+        on_time = await timing.was_on_time(turn.session, case)
+        case.closed_at, case.on_time = now, on_time
+    elif case.state not in turn.workflow.machine.closed:
+        case.closed_at = case.on_time = None
+
+
+async def _hand_over(turn: Turn) -> None:
+    """The case of an authority that was merged or abolished is its successor's from the successor's first step on."""
+    case, agency = turn.case, turn.caller.principal.agency_uscc
+    assert agency is not None
+    if case.handler_uscc == agency:
+        return
+    before, case.handler_uscc = case.handler_uscc, agency
+    case.division, case.assignee = await accounts.division_of(turn.session, agency), None
+    if case.source_uscc == before:
+        case.source_uscc = agency
+    reason = f"承继 {before}"
+    await timing.hand_over(turn.session, turn.actor, turn.now, case, before, reason)
+    keep(turn.session, turn.actor, turn.now, case, HANDED_OVER, reason)
+
+
+HANDED_OVER = "hand-over"
+
+
+def keep(session: AsyncSession, actor: Actor, now: datetime, case: Case, action: str, reason: str | None) -> None:
+    """A version of the case and its audit event, which commits to the content without telling it."""
+    case.version += 1
+    case.changed_at = now
+    case.salt = events.new_salt()
+    content = events.canonical_json(
+        {name: getattr(case, name) for name in ("content", "findings", "officers", "state", "uscc")}
+    )
+    event = events.new_event(
+        actor,
+        now,
+        f"{case.type}.{action}",
+        uscc=case.uscc,
+        subject_type=case.type,
+        subject_id=str(case.id),
+        version=case.version,
+        after=events.commitment(case.salt, content),
+        reason=reason,
+    )
+    events.append(session, [event])

@@ -1,0 +1,84 @@
+"""Which cases a caller may list, and the queues an officer works from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, and_, false, or_
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from credit_service.accounts import commands as accounts
+from credit_service.accounts.rules import Principal, Role
+from credit_service.platform.days import day_of, start_of
+from credit_service.workflows import commands, store
+from credit_service.workflows.models import Case, QueueCounts
+
+
+class Queue(StrEnum):
+    """待办队列 What waits, and for whom."""
+
+    MINE = "mine"  # 我的待办
+    AGENCY = "agency"  # 本单位在办
+    UNASSIGNED = "unassigned"  # 待认领
+    OVERDUE = "overdue"  # 已逾期
+    DUE_TODAY = "due-today"  # 今日到期
+    SUPERVISED = "supervised"  # 下级单位在办
+
+
+class Reach(NamedTuple):
+    """What a caller is, in the terms of SQL: the agencies it answers for, and those under it."""
+
+    principal: Principal
+    agencies: frozenset[str]
+    below: frozenset[str]
+    now: datetime
+
+
+async def reach_of(session: AsyncSession, principal: Principal, now: datetime) -> Reach:
+    standing = await commands.standing_of(session, principal)
+    agency = principal.agency_uscc
+    below = await accounts.below(session, agency) if agency is not None else frozenset()
+    return Reach(principal, standing.agencies, below, now)
+
+
+def visible(reach: Reach) -> ColumnElement[bool]:
+    """The same as ``commands.visible_case`` in SQL."""
+    principal = reach.principal
+    submitted = col(Case.submitted_at).is_not(None)
+    if principal.role is Role.SUBJECT:
+        entity = principal.entity_uscc
+        return or_(col(Case.applicant_uscc) == entity, col(Case.agent_uscc) == entity)
+    overseen = {*reach.below, principal.agency_uscc or ""}
+    mine = or_(
+        col(Case.handler_uscc).in_(reach.agencies | overseen),
+        col(Case.source_uscc).in_(reach.agencies),
+    )
+    return or_(col(Case.applicant) == principal.id, and_(submitted, mine))
+
+
+def queue(reach: Reach, name: Queue) -> ColumnElement[bool]:
+    """Open cases of a queue."""
+    case_open = and_(col(Case.submitted_at).is_not(None), col(Case.closed_at).is_(None))
+    handled = col(Case.handler_uscc).in_(reach.agencies)
+    asked = and_(col(Case.source_uscc).in_(reach.agencies), col(Case.state) == "forwarded")
+    tomorrow = start_of(day_of(reach.now) + timedelta(days=1))
+    chosen: dict[Queue, ColumnElement[bool]] = {
+        Queue.MINE: col(Case.assignee) == reach.principal.id,
+        Queue.AGENCY: or_(handled, asked),
+        Queue.UNASSIGNED: and_(handled, col(Case.assignee).is_(None)),
+        Queue.OVERDUE: store.has_deadline(reach.agencies, None, reach.now),
+        Queue.DUE_TODAY: store.has_deadline(reach.agencies, reach.now, tomorrow),
+        Queue.SUPERVISED: col(Case.handler_uscc).in_(reach.below) if reach.below else false(),
+    }
+    return and_(case_open, chosen[name])
+
+
+async def counts(session: AsyncSession, reach: Reach, where: Sequence[ColumnElement[bool]]) -> QueueCounts:
+    """How much waits in each queue."""
+    names = list(Queue)
+    found = await store.counts(session, [*where, visible(reach)], [queue(reach, name) for name in names])
+    return QueueCounts(**{name.value.replace("-", "_"): number for name, number in zip(names, found, strict=True)})
