@@ -28,8 +28,9 @@ from credit_service.accounts.quotas import DailyQuota
 from credit_service.accounts.routes import router as accounts_router
 from credit_service.accounts.rules import Audience, Permission, Principal
 from credit_service.audit.accesses import Journal
-from credit_service.catalogue.loader import load
+from credit_service.catalogue.loader import configured
 from credit_service.catalogue.models import Catalogue
+from credit_service.catalogue.routes import router as catalogue_router
 from credit_service.deadlines.routes import router as deadlines_router
 from credit_service.entities.lookup import Lookup, PastLookup
 from credit_service.entities.routes import lookup_router
@@ -140,7 +141,11 @@ async def ready(request: Request, principal: Health) -> dict[str, str]:
         raise Problem(UNAVAILABLE, detail=f"database: {type(error).__name__}", headers={"Retry-After": "5"}) from error
     if revision != migration.head():
         raise Problem(UNAVAILABLE, detail=f"database revision {revision}, program {migration.head()}")
-    return {"status": "ok", "revision": revision, "catalogue": request.app.state.catalogue.edition}
+    catalogue: Catalogue = request.app.state.catalogue
+    answer = {"status": "ok", "revision": revision, "catalogue": catalogue.edition}
+    if catalogue.supplement is not None:
+        answer["supplement"] = f"{catalogue.supplement.division} {catalogue.supplement.edition}"
+    return answer
 
 
 @operations.get("/metrics", include_in_schema=False)
@@ -261,7 +266,7 @@ def create_app(
     state = app.state
     state.settings = settings
     state.clock = clock or clock_of(settings.clock_file)
-    state.catalogue = catalogue or load()
+    state.catalogue = catalogue or configured(settings)
     state.keys = KeyStore(settings.keys_directory)
     state.database = database
     state.rate_limit = RateLimit(settings.rate_limit)
@@ -278,6 +283,7 @@ def create_app(
         repairs_router,
         objections_router,
         imports_router,
+        catalogue_router,
         notifications_router,
         deadlines_router,
         screening_router,
@@ -318,7 +324,7 @@ def _connect(app: FastAPI) -> None:
     )
     state.daily_quota = DailyQuota(state.database, state.clock, default=settings.daily_subjects)
     state.journal = Journal(state.database, durable=settings.access_log_durable)
-    state.import_executor = new_executor()
+    state.import_executor = new_executor(settings.catalogue_dir, settings.catalogue_supplement_dir)
     state.lookups = {audience: Lookup(state.database, state.clock, audience.value) for audience in Audience}
     state.screening_streams = asyncio.Semaphore(STREAMS)
     state.name_search = NameSearch(state.database)

@@ -17,7 +17,7 @@ from pgqueuer.models import Job, Schedule
 
 from credit_service.accounts import store as account_store
 from credit_service.audit import access_store
-from credit_service.catalogue.loader import load as load_catalogue
+from credit_service.catalogue.loader import configured
 from credit_service.catalogue.models import Catalogue
 from credit_service.deadlines import jobs as deadlines
 from credit_service.entities import oversight, profile
@@ -177,7 +177,7 @@ async def serve(settings: Settings) -> None:
     try:
         queue = PgQueuer.from_asyncpg_connection(connection)
         clock = clock_of(settings.clock_file)
-        schedule(queue, database, load_catalogue(), clock)
+        schedule(queue, database, configured(settings), clock)
         schedule_access_log(queue, database, clock, settings.daily_subjects)
         deadlines.schedule(queue, database, clock, WORKER)
         notices.texts()

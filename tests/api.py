@@ -132,10 +132,12 @@ def penalty(**changes: Any) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def running(database: Database, clock: FixedClock, folder: Path, **settings: Any) -> AsyncIterator[Api]:
+async def running(
+    database: Database, clock: FixedClock, folder: Path, *, catalogue: Catalogue = CATALOGUE, **settings: Any
+) -> AsyncIterator[Api]:
     """The application, with one agency that may submit anything for its city."""
     chosen = Settings(data_dir=folder, public_url=ISSUER, **({"log_level": "error"} | settings))
-    app = create_app(chosen, clock=clock, database=database, catalogue=CATALOGUE)
+    app = create_app(chosen, clock=clock, database=database, catalogue=catalogue)
     grants = [Grant(item_code=code, division_prefix="5001") for code in CATALOGUE.items]
     async with database.transaction() as session:
         for code, name in ((AGENCY, AGENCY_NAME), (OTHER_AGENCY, "上海市浦东新区城市管理行政执法局")):

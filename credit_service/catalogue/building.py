@@ -107,6 +107,7 @@ def item(entry: Entry, field_sets: Mapping[str, Any], edition: str) -> models.It
         subject_prefix=entry.get("subject_prefix"),
         public_if=frozen(dict(entry["public_if"])) if "public_if" in entry else None,
         excludes=tuple(_exclusion(exclusion) for exclusion in entry.get("excludes", ())),
+        local=models.LocalEntry(**entry["local"]) if "local" in entry else None,
     )
 
 
@@ -204,6 +205,7 @@ def rule(entry: Entry, edition: str) -> models.Rule:
         "status": entry["status"],
         "body": frozen(entry["body"]),
         "note": entry.get("note"),
+        "refines": entry.get("refines"),
     }
     return _BUILDERS[entry["kind"]](head, entry["body"])
 

@@ -62,6 +62,32 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
+class LocalEntry:
+    """What an item of a local supplement 地方补充目录 states beside its rules (深圳经济特区社会信用条例 art. 34).
+
+    ``publication`` is public, shared or restricted; ``retention`` an ISO 8601 period.
+    """
+
+    act: str
+    source: str
+    publication: str
+    sharing_scope: str
+    retention: str
+    update_frequency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Supplement:
+    """A local supplement 地方补充目录: of which division, resting on which local regulation."""
+
+    division: str
+    name_zh: str
+    name_en: str
+    basis: str
+    edition: str
+
+
+@dataclass(frozen=True, slots=True)
 class Transition:
     """What a rule version says of decisions made before it took effect."""
 
@@ -72,7 +98,10 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A version of a rule. ``body`` is the deeply frozen text of the edition; subclasses give it types."""
+    """A version of a rule. ``body`` is the deeply frozen text of the edition; subclasses give it types.
+
+    ``refines`` names the national version that a version of a local supplement makes stricter.
+    """
 
     kind: str
     name: str
@@ -85,6 +114,7 @@ class Rule:
     status: str
     body: Mapping[str, Any]
     note: str | None
+    refines: str | None
 
     @property
     def applies_to_older_decisions(self) -> bool:
@@ -310,6 +340,7 @@ class Item:
     ``measures`` are the codes of those that a record of this item may lead to, whichever end of the link says so.
     ``subject_prefix``: the codes of its subjects begin with it. ``public_if``: facts and their values without which a
     record is not shown to the public, whatever its rule.
+    ``local`` is what an item of a local supplement states, and ``None`` for an item of the national catalogue.
     """
 
     code: str
@@ -339,6 +370,7 @@ class Item:
     subject_prefix: str | None = None
     public_if: Mapping[str, tuple[str, ...]] | None = None
     excludes: tuple[Exclusion, ...] = ()
+    local: LocalEntry | None = None
 
     def in_force(self, day: date) -> bool:
         return self.effective_from <= day and (self.effective_to is None or day < self.effective_to)
@@ -362,6 +394,7 @@ class Catalogue:
     rules: Mapping[tuple[str, str], tuple[Rule, ...]]
     measures: Mapping[str, tuple[Measure, ...]]
     scenarios: Mapping[str, Scenario]
+    supplement: Supplement | None = None
     digest: str = ""
 
     def find(self, code: str) -> Item | None:

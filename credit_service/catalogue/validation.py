@@ -16,6 +16,8 @@ RULE_REFERENCES = ("severity", "publicity", "retention", "notice", "repair", "ob
 STATUTES = frozenset({"law", "administrative-regulation"})
 """Only these may reduce rights or add duties (国办发〔2020〕49号; regulations 4.2)."""
 FOREVER = "9999-12-31"
+PERSONAL_LABELS = ("证件号", "身份证", "手机", "电话", "银行账", "银行卡")
+"""An item has no place for the number of an identity document, a phone or a bank card (个人信息保护法 arts. 6, 28)."""
 POLARITY_OF_LIST = {"red": "trust", "black": "distrust"}
 
 
@@ -39,9 +41,9 @@ def semantic_faults(sources: Sources) -> list[Fault]:
         *_repeated(sources.documents, lambda entry: entry["id"]),
         *_repeated(sources.scenarios, lambda entry: entry["code"]),
         *_repeated(sources.rules, lambda entry: (entry["kind"], entry["version"])),
-        *_interval_faults(sources.items, lambda entry: entry["code"]),
-        *_interval_faults(sources.measures, lambda entry: f"measure {entry['code']}"),
-        *_interval_faults(sources.rules, lambda entry: f"{entry['kind']} {entry['name']}"),
+        *interval_faults(sources.items, lambda entry: entry["code"]),
+        *interval_faults(sources.measures, lambda entry: f"measure {entry['code']}"),
+        *interval_faults(sources.rules, lambda entry: f"{entry['kind']} {entry['name']}"),
         *_basis_faults(sources, documents),
         *_item_faults(sources, rules),
         *_duty_faults(sources, rules),
@@ -61,7 +63,7 @@ def _repeated(sources: Iterable[Source], key: Callable[[Any], Hashable]) -> Iter
             yield source.fault(f"{key(source.entry)} stands already in {first.file}:{first.entry.line}")
 
 
-def _interval_faults(sources: Iterable[Source], key: Callable[[Any], str]) -> Iterable[Fault]:
+def interval_faults(sources: Iterable[Source], key: Callable[[Any], str]) -> Iterable[Fault]:
     """Two versions of one name never hold on one day, and none ends before it begins."""
     groups: dict[str, list[Source]] = defaultdict(list)
     for source in sources:
@@ -135,6 +137,11 @@ def _field_faults(sources: Sources) -> Iterable[Fault]:
         names = [field["name"] for field in fields]
         for name in sorted({name for name in names if names.count(name) > 1}):
             yield source.fault(f"field {name} stands twice", "fields")
+        for field in fields:
+            if any(word in field["label_zh"] for word in PERSONAL_LABELS):
+                yield source.fault(
+                    f"field {field['name']} ({field['label_zh']}) would hold a personal number", "fields"
+                )
         wanted = {name for field in fields for name in field.get("required_if", {})}
         for name in sorted(wanted - set(names)):
             yield source.fault(f"required_if names {name}, which is not a field", "fields")
@@ -215,6 +222,8 @@ def _trigger_faults(sources: Sources) -> Iterable[Fault]:
         if entry.get("subject") != "natural-person" and not triggers and entry["code"] not in named:
             yield source.fault(f"nothing triggers measure {entry['code']}")
         for trigger in triggers:
+            if entry["kind"] == "A" and "section" in trigger:
+                yield Fault(source.file, trigger.line, "what reduces rights is triggered by items, not by a section")
             if "item" in trigger and trigger["item"] not in fields:
                 yield Fault(source.file, trigger.line, f"unknown item {trigger['item']}")
                 continue

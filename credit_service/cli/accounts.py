@@ -27,14 +27,15 @@ def put_agency(
 
     from credit_service.accounts import commands
     from credit_service.accounts.models import AgencyWrite
-    from credit_service.catalogue.loader import load
+    from credit_service.catalogue.loader import configured
+    from credit_service.platform.settings import Settings
 
     grants = [dict(zip(("item_code", "division_prefix"), text.split(":", 1), strict=False)) for text in grant or []]
     try:
         body = AgencyWrite.model_validate({"name": name, "division": division, "level": level, "grants": grants})
     except ValidationError as error:
         raise fail(str(error)) from error
-    catalogue = load()
+    catalogue = configured(Settings())
     agency, created = run_as_operator(
         data, lambda session, actor, now: commands.put_agency(session, catalogue, actor, now, uscc, body)
     )

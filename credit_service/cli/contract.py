@@ -60,6 +60,7 @@ def record_schemas(
 def version() -> None:
     """版本 Versions of the program and its catalogue."""
     from credit_service import __version__
-    from credit_service.catalogue.loader import load
+    from credit_service.catalogue.loader import configured
+    from credit_service.platform.settings import Settings
 
-    typer.echo(f"credit-service {__version__}, catalogue {load().edition}")
+    typer.echo(f"credit-service {__version__}, catalogue {configured(Settings()).edition}")

@@ -102,12 +102,17 @@ def prepare(owner_url: str) -> None:
     """Migrate to the newest revision and bring the catalogue's names into the database."""
     import asyncio
 
-    from credit_service.catalogue.loader import load
+    from credit_service.catalogue.loader import CatalogueError, configured
     from credit_service.catalogue.store import synchronise
     from credit_service.platform import migration
+    from credit_service.platform.settings import Settings
 
+    try:
+        catalogue = configured(Settings())
+    except CatalogueError as error:
+        raise fail(str(error)) from error
     migration.upgrade(owner_url)
-    asyncio.run(synchronise(owner_url, load()))
+    asyncio.run(synchronise(owner_url, catalogue))
 
 
 @app.command()

@@ -23,7 +23,7 @@ from credit_service.accounts.keys import KeyStore
 from credit_service.accounts.models import AgencyWrite, Client, ClientCreate, Grant
 from credit_service.accounts.rules import Principal, Role
 from credit_service.audit import events
-from credit_service.catalogue.loader import load as load_catalogue
+from credit_service.catalogue.loader import configured
 from credit_service.catalogue.models import Catalogue
 from credit_service.demo.population import DemoAgency, DemoEntity, agencies, entities
 from credit_service.demo.records import drafts
@@ -36,6 +36,7 @@ from credit_service.platform.clock import Clock
 from credit_service.platform.context import Actor
 from credit_service.platform.database import Database, driver_connection
 from credit_service.platform.days import day_of, start_of
+from credit_service.platform.settings import Settings
 from credit_service.records import life
 from credit_service.records.imports.merge import Merger
 from credit_service.records.imports.staging import assessment_text, staged_line, standing_text
@@ -61,7 +62,7 @@ async def _load(service_url: str, base_url: str, keys_directory: Path, now: date
     try:
         async with database.transaction() as session:
             empty = not (await session.execute(select(func.count()).select_from(Entity))).scalar_one()
-        catalogue = load_catalogue()
+        catalogue = configured(Settings())
         offices = agencies(tuple(catalogue.items))
         if empty:
             with Progress(console=Console(stderr=True), transient=True) as progress:

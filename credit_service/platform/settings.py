@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default_factory=default_data_directory, description="Embedded database, keys")
     keys_dir: Path | None = Field(default=None, description="Token signing keys; defaults to data_dir/keys")
 
+    catalogue_dir: Path | None = Field(default=None, description="Folder of the legal catalogue; default: as shipped")
+    catalogue_supplement_dir: Path | None = Field(default=None, description="Folder of a local supplement 地方补充目录")
+
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     workers: int = Field(default=1, ge=1, le=64)

@@ -203,6 +203,7 @@ def test_every_rule_and_measure_of_the_shipped_catalogue_is_used_or_stands_alone
         ("objection", "shenzhen"),
         ("publicity", "enterprise-publicity-system-penalty"),
         ("severity", "market-regulation-penalty"),
+        ("severity", "other-dishonesty"),
     }
 
 

@@ -13,6 +13,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 import asyncpg
 import structlog
@@ -39,7 +40,7 @@ from credit_service.platform.errors import (
 )
 from credit_service.platform.idempotency import IDEMPOTENCY_KEY_REUSED
 from credit_service.records import store
-from credit_service.records.imports import readers, rendering
+from credit_service.records.imports import readers, rendering, validation
 from credit_service.records.imports.blocks import BlockResult, Position
 from credit_service.records.imports.merge import Merger
 from credit_service.records.imports.stream import judged_blocks, limited
@@ -67,9 +68,17 @@ class Request:
     notice_attestation: str | None = None
 
 
-def new_executor() -> Executor:
-    """The process that judges rows; spawned, because a fork would inherit the server's threads and sockets."""
-    return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+def new_executor(catalogue_dir: Path | None = None, supplement_dir: Path | None = None) -> Executor:
+    """The process that judges rows by the catalogue of these folders (default: the shipped one).
+
+    Spawned, because a fork would inherit the server's threads and sockets.
+    """
+    return ProcessPoolExecutor(
+        1,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=validation.judge_by,
+        initargs=(catalogue_dir, supplement_dir),
+    )
 
 
 @asynccontextmanager

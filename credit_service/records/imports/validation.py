@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from credit_service.accounts.rules import may_submit
@@ -66,9 +67,18 @@ class Judged:
     natural_persons: int = 0
 
 
+_folders: list[Path | None] = [None, None]
+
+
+def judge_by(catalogue_dir: Path | None, supplement_dir: Path | None) -> None:
+    """Name the folders of the catalogue that this process judges by."""
+    _folders[:] = catalogue_dir, supplement_dir
+    _catalogue.cache_clear()
+
+
 @cache
 def _catalogue() -> Catalogue:
-    return load()
+    return load(*_folders)
 
 
 @cache
