@@ -38,6 +38,7 @@ from credit_service.entities.routes import router as entities_router
 from credit_service.entities.search import NameSearch
 from credit_service.entities.search import router as search_router
 from credit_service.evidence.vault import Vault
+from credit_service.measures.routes import router as measures_router
 from credit_service.notifications import rendering
 from credit_service.notifications.routes import router as notifications_router
 from credit_service.objections.routes import router as objections_router
@@ -286,6 +287,7 @@ def create_app(
         catalogue_router,
         notifications_router,
         deadlines_router,
+        measures_router,
         screening_router,
         punctuality_router,
         accounts_router,

@@ -23,6 +23,7 @@ from credit_service.deadlines import jobs as deadlines
 from credit_service.entities import oversight, profile
 from credit_service.evidence import commands as evidence
 from credit_service.evidence.vault import Vault
+from credit_service.measures import commands as measures
 from credit_service.notifications import rendering as notices
 from credit_service.notifications import sending
 from credit_service.notifications.channels import Carriers, carriers
@@ -97,6 +98,12 @@ async def archive_records(database: Database, catalogue: Catalogue, now: datetim
             return archived
 
 
+async def announce_lifted_measures(database: Database, now: datetime) -> int:
+    """Enter of measures that are lifted that they are; they ended with their record or their term, not with this."""
+    async with database.transaction() as session:
+        return await measures.announce_lifted(session, WORKER, now)
+
+
 def schedule(queue: PgQueuer, database: Database, catalogue: Catalogue, clock: Clock) -> None:
     """Enter the recurring jobs, and those that imports leave behind."""
 
@@ -114,6 +121,10 @@ def schedule(queue: PgQueuer, database: Database, catalogue: Catalogue, clock: C
     @queue.schedule("expire-idempotency-keys", HOURLY)
     async def _expire(job: Schedule) -> None:
         await expire_idempotency_keys(database, clock.now())
+
+    @queue.schedule("announce-lifted-measures", EVERY_MINUTE)
+    async def _lifted(job: Schedule) -> None:
+        await announce_lifted_measures(database, clock.now())
 
     @queue.schedule("archive-records", HOURLY)
     async def _archive(job: Schedule) -> None:

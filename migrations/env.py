@@ -16,6 +16,7 @@ from credit_service.audit import models as audit
 from credit_service.deadlines import models as deadlines
 from credit_service.entities import models as entities
 from credit_service.evidence import models as evidence
+from credit_service.measures import models as measures
 from credit_service.notifications import models as notifications
 from credit_service.platform import idempotency
 from credit_service.platform.database import Database
@@ -31,6 +32,7 @@ TABLES = (
     entities,
     evidence,
     idempotency,
+    measures,
     notifications,
     proceedings,
     workflows,

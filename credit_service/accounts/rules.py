@@ -72,6 +72,9 @@ class Permission(StrEnum):
     READ_ACCESSES = "accesses:read"  # a subject those to its own file, an auditor all
     OVERSEE_ACCESSES = "accesses:oversee"  # what stands out among subordinates
     SCREEN = "screening:run"
+    CHECK_MEASURES = "measures:check"
+    APPLY_MEASURE = "measures:apply"
+    READ_MEASURES = "measures:read"
 
 
 EVERYONE = frozenset(Role)
@@ -108,6 +111,9 @@ PERMISSIONS: dict[Permission, frozenset[Role]] = {
     Permission.READ_ACCESSES: frozenset({Role.SUBJECT, Role.AUDITOR}),
     Permission.OVERSEE_ACCESSES: frozenset({Role.REGULATOR, Role.AUDITOR}),
     Permission.SCREEN: EVERYONE,
+    Permission.CHECK_MEASURES: frozenset({Role.SUBMITTER, Role.REGULATOR, Role.SUBJECT}),
+    Permission.APPLY_MEASURE: frozenset({Role.SUBMITTER, Role.REGULATOR}),
+    Permission.READ_MEASURES: frozenset({Role.SUBMITTER, Role.REGULATOR, Role.SUBJECT}),
 }
 
 

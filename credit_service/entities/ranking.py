@@ -67,25 +67,31 @@ def is_initials(text: str) -> bool:
     return text.isascii() and text.isalpha() and 3 <= len(text) <= 40
 
 
+def most_alike(searched: str, cores: Sequence[str], whole: Sequence[str]) -> list[int]:
+    """Places of the names that are worth weighing, out of thousands: by their cores, then by the whole names.
+
+    Many cores may be as alike as the right one; division and legal form then tell which is meant.
+    """
+    if len(cores) <= WEIGHED:
+        return list(range(len(cores)))
+    scorer = Indel.normalized_similarity
+    found = process.extract(names.core_of(searched), cores, scorer=scorer, limit=10 * WEIGHED)
+    chosen = {place: whole[place] for _, _, place in found}
+    best = process.extract(names.typed_alike(searched), chosen, scorer=scorer, limit=WEIGHED // 2)
+    first = [place for _, _, place in found[: WEIGHED // 2]]
+    return list(dict.fromkeys([*first, *(place for _, _, place in best)]))
+
+
 def rank(searched: str, candidates: Iterable[Candidate]) -> list[Match]:
     """The best answer of each entity, the best first."""
-    found = _most_alike(names.core_of(searched), list(candidates))
     sought = _Sought(searched)
     best: dict[str, Match] = {}
-    for candidate in found:
+    for candidate in candidates:
         match = sought.match(candidate)
         known = best.get(candidate.uscc)
         if match.score >= LEAST_SCORE and (known is None or match.order < known.order):
             best[candidate.uscc] = match
     return sorted(best.values(), key=lambda match: match.order)
-
-
-def _most_alike(core: str, candidates: Sequence[Candidate]) -> list[Candidate]:
-    if len(candidates) <= WEIGHED:
-        return list(candidates)
-    cores = [candidate.core for candidate in candidates]
-    scored = process.extract(core, cores, scorer=Indel.normalized_similarity, limit=WEIGHED)
-    return [candidates[index] for _, _, index in scored]
 
 
 class _Sought:

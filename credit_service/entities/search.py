@@ -14,7 +14,7 @@ from pydantic import Field as ApiField
 from credit_service.accounts.dependencies import requires
 from credit_service.accounts.rules import Audience, Permission, Principal, audience_of
 from credit_service.entities import names
-from credit_service.entities.ranking import Candidate, Match, Normalisation, is_initials, rank
+from credit_service.entities.ranking import Candidate, Match, Normalisation, is_initials, most_alike, rank
 from credit_service.identity.uscc import NATURAL_PERSON_IDENTIFIER, holds_resident_identity_number
 from credit_service.platform.database import Database
 from credit_service.platform.errors import FieldError, Problem
@@ -137,7 +137,8 @@ class NameSearch:
         rows = await connection.fetch(_BY_TOKENS, tokens, 2 * NAMES_WEIGHED)
         if is_initials(whole):
             rows += await connection.fetch(_BY_INITIALS, whole, whole + "~", NAMES_WEIGHED // 4)
-        return [Candidate(**row) for row in rows]
+        chosen = most_alike(name, [row[2] for row in rows], [row[1] for row in rows])
+        return [Candidate(*rows[place]) for place in chosen]
 
     async def _shown(self, connection: AnyConnection, ranked: Sequence[Match], show_archived: bool) -> list[NameMatch]:
         rows = await connection.fetch(_ENTITIES, [match.candidate.uscc for match in ranked])

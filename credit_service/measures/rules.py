@@ -16,7 +16,7 @@ from credit_service.catalogue.measures import measures_in_force
 from credit_service.catalogue.models import Catalogue, Item, Measure, ObjectionRule, Trigger
 from credit_service.catalogue.rules import OPEN_ENDED_YEAR, add_period, rule_for
 from credit_service.platform.days import day_of, start_of
-from credit_service.platform.errors import ProblemType
+from credit_service.platform.errors import FieldError, ProblemType
 from credit_service.records.bulk import StandingRecord
 from credit_service.records.models import State
 
@@ -24,7 +24,6 @@ SCENARIO_UNKNOWN = ProblemType("scenario-unknown", 422, "目录中没有该应�
 MEASURE_REFUSED = ProblemType(
     "measure-refused", 422, "该措施对该主体没有依据", "The measure has no ground in what stands against the entity"
 )
-LIFTED = ProblemType("measure-lifted", 409, "措施已解除", "The measure is lifted")
 
 
 class Outcome(StrEnum):
@@ -33,6 +32,15 @@ class Outcome(StrEnum):
     REQUIRED = "required"  # 应当采取
     OPTIONAL = "optional"  # 可以采取
     NONE = "none"  # 无
+
+
+class ApplicationState(StrEnum):
+    """Where an application of a measure stands: it follows from its record and from time, and is stored nowhere."""
+
+    APPLIED = "applied"  # 实施中
+    PAUSED = "paused"  # 异议期间暂停
+    SUSPENDED = "suspended"  # 临时屏蔽期间停止
+    LIFTED = "lifted"  # 已解除
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +92,31 @@ def carries(measure: Measure, record: StandingRecord, now: datetime) -> bool:
     return shown and (end is None or now < end)
 
 
-def pauses(catalogue: Catalogue, item: Item, record: StandingRecord, on: date) -> bool:
-    """Whether measures wait for the objection against a record, as the objection rule of the day says."""
-    if record.disputed_since is None:
-        return False
+def check_term(measure: Measure, record: StandingRecord, begins_on: date, ends_on: date | None) -> list[FieldError]:
+    """Whether days lie within the measure's term, which runs from the decision. ``ends_on`` is the first day after."""
+    if begins_on < record.decided_on:
+        return [FieldError("/begins_on", "not before the decision")]
+    if ends_on is not None and ends_on <= begins_on:
+        return [FieldError("/ends_on", "after begins_on")]
+    if measure.maximum_term is None:
+        return []
+    latest = add_period(record.decided_on, measure.maximum_term)
+    if ends_on is None or ends_on > latest:
+        return [FieldError("/ends_on", f"within {measure.maximum_term} of the decision: {latest}")]
+    if measure.minimum_term is not None and ends_on < add_period(record.decided_on, measure.minimum_term):
+        return [FieldError("/ends_on", f"not before {measure.minimum_term} from the decision")]
+    return []
+
+
+def default_end(measure: Measure, record: StandingRecord) -> date | None:
+    """The end of a term of which the statute leaves no choice (``minimum_term`` is ``maximum_term``)."""
+    if measure.maximum_term is None or measure.minimum_term != measure.maximum_term:
+        return None
+    return add_period(record.decided_on, measure.maximum_term)
+
+
+def rule_pauses(catalogue: Catalogue, item: Item, on: date) -> bool:
+    """Whether measures that rest on a disputed record of ``item`` wait, as the objection rule of the day says."""
     rule = rule_for(catalogue, "objection", item.objection_rule, on, on)
     return isinstance(rule, ObjectionRule) and rule.pauses_measures
 
@@ -129,7 +158,7 @@ class MeasureIndex:
                     established, fact = max(met, key=lambda pair: pair[0])
                     end = ends(measure, record)
                     until = day_of(end) if end is not None else None
-                    paused = pauses(self._catalogue, item, record, self._on)
+                    paused = record.disputed_since is not None and rule_pauses(self._catalogue, item, self._on)
                     found.append(Consequence(measure, record, established, fact, until, paused))
         return found
 

@@ -13,51 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-import httpx
 import orjson
 import pytest
 
 from credit_service.accounts.rules import Role
 from credit_service.identity.uscc import compose
 from credit_service.supervision.screening import signing, stream
-from tests.api import COMPANY, CONSENT, OTHER_COMPANY, Api
+from tests.api import COMPANY, OTHER_COMPANY, Api
+from tests.supervision.screening.listings import listing
 
 PERSON = "11010519491231002X"
 UNKNOWN = compose("91", "500103", "MA000009")
 WRONG_DIGIT = COMPANY[:-1] + ("0" if COMPANY[-1] != "0" else "1")
-
-
-async def listing(api: Api, code: str = "serious-dishonesty-government-procurement", **changes: Any) -> str:
-    """A published entry of a serious-dishonesty list; gives the record's id."""
-    answer = await api.submit(
-        **{"item_code": code, "document_number": "列入1号", "consent": CONSENT, "facts_only": True} | changes
-    )
-    assert answer.status_code in (200, 201), answer.text
-    assert answer.json()["warnings"] == [], answer.text
-    return str(answer.json()["id"])
-
-
-@pytest.fixture(autouse=True)
-def _listings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """``facts_only``: a list entry has other facts than the penalty that ``Api.submit`` fills in."""
-    original = Api.submit
-
-    async def submit(self: Api, key: str | None = None, **changes: Any) -> httpx.Response:
-        if not changes.pop("facts_only", False):
-            return await original(self, key, **changes)
-        none = dict.fromkeys(
-            (
-                "violation_type",
-                "violation_facts",
-                "penalty_categories",
-                "penalty_content",
-                "fine_amount",
-                "legal_representative",
-            )
-        )
-        return await original(self, key, **changes | {"facts": none | {"reason": "提供虚假材料谋取中标"}})
-
-    monkeypatch.setattr(Api, "submit", submit)
 
 
 async def screen(api: Api, role: Role = Role.PUBLIC, **body: Any) -> dict[str, Any]:
