@@ -59,6 +59,8 @@ from credit_service.records.proceedings.routes import router as proceedings_rout
 from credit_service.records.punctuality import router as punctuality_router
 from credit_service.records.routes import router as records_router
 from credit_service.repairs.routes import router as repairs_router
+from credit_service.supervision.classes.routes import router as classes_router
+from credit_service.supervision.classes.run_routes import router as class_runs_router
 from credit_service.supervision.screening.routes import LARGEST_REQUEST as LARGEST_SCREENING
 from credit_service.supervision.screening.routes import SCREENING_PATH
 from credit_service.supervision.screening.routes import router as screening_router
@@ -290,6 +292,8 @@ def create_app(
         measures_router,
         screening_router,
         punctuality_router,
+        classes_router,
+        class_runs_router,
         accounts_router,
         oauth_router,
         access_router,

@@ -22,12 +22,14 @@ from credit_service.platform import idempotency
 from credit_service.platform.database import Database
 from credit_service.records import models as records
 from credit_service.records.proceedings import models as proceedings
+from credit_service.supervision.classes import models as classes
 from credit_service.workflows import models as workflows
 
 TABLES = (
     accesses,
     accounts,
     audit,
+    classes,
     deadlines,
     entities,
     evidence,

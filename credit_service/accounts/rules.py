@@ -75,6 +75,9 @@ class Permission(StrEnum):
     CHECK_MEASURES = "measures:check"
     APPLY_MEASURE = "measures:apply"
     READ_MEASURES = "measures:read"
+    SUPERVISE = "supervision:read"
+    MANAGE_RULE_SETS = "rule-set:manage"
+    READ_OWN_CLASS = "own-class:read"  # where the authority opens it
 
 
 EVERYONE = frozenset(Role)
@@ -114,6 +117,9 @@ PERMISSIONS: dict[Permission, frozenset[Role]] = {
     Permission.CHECK_MEASURES: frozenset({Role.SUBMITTER, Role.REGULATOR, Role.SUBJECT}),
     Permission.APPLY_MEASURE: frozenset({Role.SUBMITTER, Role.REGULATOR}),
     Permission.READ_MEASURES: frozenset({Role.SUBMITTER, Role.REGULATOR, Role.SUBJECT}),
+    Permission.SUPERVISE: frozenset({Role.REGULATOR}),
+    Permission.MANAGE_RULE_SETS: frozenset({Role.REGULATOR}),
+    Permission.READ_OWN_CLASS: frozenset({Role.SUBJECT}),
 }
 
 

@@ -238,6 +238,8 @@ async def name_of(session: AsyncSession, uscc: str) -> str:
 
 
 async def rewrite_profile(session: AsyncSession, uscc: str, now: datetime) -> None:
-    """Render the profile for every audience in the transaction of the change."""
+    """Render the profile for every audience in the transaction of the change, and note that the entity changed."""
     await session.flush()
-    await profile.render(await driver_connection(session), [uscc], now)
+    connection = await driver_connection(session)
+    await profile.render(connection, [uscc], now)
+    await profile.note_changes(connection, [uscc])

@@ -85,6 +85,14 @@ class EntityVersion(SQLModel, table=True):
     content: str = Field(sa_column=text_column())
 
 
+class EntityChange(SQLModel, table=True):
+    """An entity that has changed since supervision last judged it; entered with the change, in its transaction."""
+
+    __tablename__ = "entity_change"
+
+    uscc: str = Field(sa_column=uscc_column(primary_key=True))
+
+
 class Profile(SQLModel, table=True):
     """The rendered JSON of one entity for one audience; out of date from ``fresh_until`` on."""
 

@@ -146,6 +146,8 @@ AT = (
 )
 """The same profile as of $2 from the versions known at $4; nothing is stored."""
 
+_CHANGED = "INSERT INTO entity_change (uscc) SELECT unnest($1::varchar[]) ON CONFLICT DO NOTHING"
+
 _STALE = "UPDATE profile SET fresh_until = '-infinity' WHERE uscc = ANY($1::varchar[])"
 
 
@@ -169,3 +171,11 @@ async def render(
 async def make_stale(connection: AnyConnection, usccs: Sequence[str]) -> None:
     """Forbid serving the profiles of ``usccs`` until they are rendered again: for bulk changes."""
     await connection.execute(_STALE, usccs)
+
+
+async def note_changes(connection: AnyConnection, usccs: Sequence[str]) -> None:
+    """Note that entities changed, for whoever judges them later; the caller holds their rows (``lock``).
+
+    Whoever takes a note holds the entity's row as well, so a note can neither be lost nor be taken too early.
+    """
+    await connection.execute(_CHANGED, usccs)

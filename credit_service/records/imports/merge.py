@@ -150,6 +150,7 @@ WHERE fresh_until > '-infinity' AND uscc IN (
     SELECT s.uscc FROM import_staging s JOIN import_receipt r ON r.import_id = $1 AND r.row_number = s.row_number
     WHERE r.outcome IN ('stored', 'corrected'))
 """
+_CHANGED = "INSERT INTO entity_change SELECT DISTINCT uscc FROM import_staging ON CONFLICT DO NOTHING"
 _WARN = """
 UPDATE import_receipt
 SET warnings = (coalesce(import_receipt.warnings::jsonb, '[]') || '"name-differs"')::json
@@ -231,6 +232,7 @@ class Merger:
             await connection.execute(_WARN, self._import_id)
             if outcomes[Outcome.STORED.value] or outcomes[Outcome.CORRECTED.value]:
                 await connection.execute(_STALE, self._import_id)
+                await connection.execute(_CHANGED)
         outcomes[Outcome.REFUSED] += len([r for r in receipts if r[2] == Outcome.REFUSED])
         outcomes["natural_person"] += judged.natural_persons
         return outcomes

@@ -1,0 +1,151 @@
+"""Use cases on rule sets: propose, activate with a second pair of eyes, try out; and what an authority opens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+from uuid_utils.compat import uuid7
+
+from credit_service.accounts import commands as accounts
+from credit_service.audit import events
+from credit_service.audit.models import SYSTEM_SUBJECT
+from credit_service.catalogue.models import Catalogue
+from credit_service.identity import divisions
+from credit_service.platform.context import Actor
+from credit_service.platform.database import driver_connection
+from credit_service.platform.errors import (
+    CONFLICT,
+    NOT_FOUND,
+    PRECONDITION_FAILED,
+    PRECONDITION_REQUIRED,
+    FieldError,
+    Problem,
+)
+from credit_service.platform.times import PointInTime
+from credit_service.supervision.classes import documents, recompute, runs, store
+from credit_service.supervision.classes.models import ClassRun, RuleSetRow, SupervisionSetting
+from credit_service.supervision.classes.rules import FOUR_EYES, RULE_SET_CLOSED
+
+DRAFT, ACTIVE, RETIRED = "draft", "active", "retired"
+
+
+def tag_of(version: int) -> str:
+    """The ETag by which a change is asked for."""
+    return f'"v{version}"'
+
+
+def check_version(version: int, if_match: str | None) -> None:
+    """Raises ``PRECONDITION_REQUIRED`` and ``PRECONDITION_FAILED``."""
+    if if_match is None:
+        raise Problem(PRECONDITION_REQUIRED, errors=[FieldError("header:If-Match", "required for an update")])
+    if if_match.strip() not in ("*", tag_of(version)):
+        raise Problem(PRECONDITION_FAILED, extra={"current": tag_of(version)})
+
+
+async def propose(
+    session: AsyncSession, catalogue: Catalogue, actor: Actor, now: datetime, document: Mapping[str, Any]
+) -> RuleSetRow:
+    """Keep a rule set as a draft. Raises ``RULE_SET_REFUSED``, and ``CONFLICT``: name and version are taken."""
+    rule_set = documents.build(document, catalogue)
+    if await store.edition(session, rule_set.name, rule_set.version) is not None:
+        raise Problem(CONFLICT, errors=[FieldError("/document/version", "not used yet for this name")])
+    row = RuleSetRow(
+        id=uuid7(),
+        name=rule_set.name,
+        edition=rule_set.version,
+        document=dict(document),
+        digest=documents.digest(document),
+        agency_uscc=actor.agency_uscc or SYSTEM_SUBJECT,
+        state=DRAFT,
+        proposed_by=actor.id,
+        proposed_at=now,
+    )
+    session.add(row)
+    _note(session, actor, now, row, "rule-set.proposed")
+    return row
+
+
+def _note(session: AsyncSession, actor: Actor, now: datetime, row: RuleSetRow, action: str) -> None:
+    event = events.new_event(
+        actor,
+        now,
+        action,
+        uscc=row.agency_uscc,
+        subject_type="rule-set",
+        subject_id=str(row.id),
+        version=row.version,
+        after=bytes.fromhex(row.digest),
+    )
+    events.append(session, [event])
+
+
+async def activate(
+    session: AsyncSession, actor: Actor, now: datetime, rule_set_id: UUID, if_match: str | None
+) -> tuple[RuleSetRow, ClassRun]:
+    """Put a draft in force and begin to compute every class by it.
+
+    A second person of the agency that proposed it does so. Raises ``NOT_FOUND``, ``FOUR_EYES``, ``RULE_SET_CLOSED``,
+    ``PRECONDITION_REQUIRED`` and ``PRECONDITION_FAILED``.
+    """
+    await recompute.take_alone(await driver_connection(session))
+    row = await store.rule_set(session, rule_set_id, lock=True)
+    if row is None or row.agency_uscc != (actor.agency_uscc or SYSTEM_SUBJECT):
+        raise Problem(NOT_FOUND)
+    check_version(row.version, if_match)
+    if row.state != DRAFT:
+        raise Problem(RULE_SET_CLOSED, extra={"state": row.state})
+    if row.proposed_by == actor.id:
+        raise Problem(FOUR_EYES, errors=[FieldError("", "approver differs from proposer")])
+    retire = update(RuleSetRow).where(col(RuleSetRow.state) == ACTIVE)
+    await session.execute(retire.values(state=RETIRED, version=RuleSetRow.version + 1))
+    row.state, row.approved_by, row.activated_at, row.version = ACTIVE, actor.id, now, row.version + 1
+    await session.flush()
+    _note(session, actor, now, row, "rule-set.activated")
+    return row, await runs.start(session, actor, now, runs.FULL, row)
+
+
+async def try_out(
+    session: AsyncSession,
+    actor: Actor,
+    now: datetime,
+    rule_set_id: UUID,
+    division: str,
+    point: PointInTime | None,
+) -> ClassRun:
+    """Begin to find out what a rule set would change, now or at a time past. Raises ``NOT_FOUND``."""
+    row = await store.rule_set(session, rule_set_id)
+    if row is None:
+        raise Problem(NOT_FOUND)
+    return await runs.start(session, actor, now, runs.WHAT_IF, row, division=division, point=point)
+
+
+async def open_classes(
+    session: AsyncSession, actor: Actor, now: datetime, *, to_subjects: bool, if_match: str | None
+) -> SupervisionSetting:
+    """Decide whether the entities of the agency's division may ask for their own class (an update needs If-Match)."""
+    agency = await accounts.read_agency(session, actor.agency_uscc or "")
+    setting = await store.setting(session, agency.uscc, lock=True)
+    if setting is None:
+        division = "" if agency.level == "national" else divisions.significant(agency.division)
+        setting = SupervisionSetting(agency_uscc=agency.uscc, division=division, version=0, changed_at=now)
+        session.add(setting)
+    else:
+        check_version(setting.version, if_match)
+    setting.open_to_subjects, setting.changed_at, setting.version = to_subjects, now, setting.version + 1
+    event = events.new_event(
+        actor,
+        now,
+        "supervision-setting.opened" if to_subjects else "supervision-setting.closed",
+        uscc=agency.uscc,
+        subject_type="supervision-setting",
+        subject_id=agency.uscc,
+        version=setting.version,
+    )
+    events.append(session, [event])
+    return setting
