@@ -56,6 +56,7 @@ from credit_service.records.imports.routes import router as imports_router
 from credit_service.records.life_routes import router as life_router
 from credit_service.records.lists import router as lists_router
 from credit_service.records.proceedings.routes import router as proceedings_router
+from credit_service.records.propagation.routes import router as propagation_router
 from credit_service.records.punctuality import router as punctuality_router
 from credit_service.records.routes import router as records_router
 from credit_service.repairs.routes import router as repairs_router
@@ -285,6 +286,7 @@ def create_app(
         proceedings_router,
         repairs_router,
         objections_router,
+        propagation_router,
         imports_router,
         catalogue_router,
         notifications_router,

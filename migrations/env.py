@@ -22,6 +22,7 @@ from credit_service.platform import idempotency
 from credit_service.platform.database import Database
 from credit_service.records import models as records
 from credit_service.records.proceedings import models as proceedings
+from credit_service.records.propagation import models as propagation
 from credit_service.supervision.classes import models as classes
 from credit_service.workflows import models as workflows
 
@@ -38,6 +39,7 @@ TABLES = (
     notifications,
     proceedings,
     workflows,
+    propagation,
     records,
 )  # imported for their tables, which fill SQLModel.metadata
 LOCK = 0x63726564  # one migration at a time on one database, whoever starts it

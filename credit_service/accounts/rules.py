@@ -55,6 +55,8 @@ class Permission(StrEnum):
     APPLY = "case:apply"  # repair and objection: the subject, its agent, or an agency at a window
     READ_CASE = "case:read"
     HANDLE_CASE = "case:handle"
+    READ_PROPAGATION = "propagation:read"
+    ACKNOWLEDGE_PROPAGATION = "propagation:acknowledge"
     READ_LIST = "list:read"
     IMPORT = "import:submit"
     READ_CATALOGUE = "catalogue:read"
@@ -101,6 +103,8 @@ PERMISSIONS: dict[Permission, frozenset[Role]] = {
     Permission.APPLY: frozenset({Role.SUBJECT, Role.SUBMITTER}),
     Permission.READ_CASE: frozenset({Role.SUBJECT, Role.SUBMITTER, Role.REGULATOR}),
     Permission.HANDLE_CASE: frozenset({Role.SUBMITTER}),
+    Permission.READ_PROPAGATION: frozenset({Role.SUBMITTER, Role.REGULATOR, Role.ADMINISTRATOR}),
+    Permission.ACKNOWLEDGE_PROPAGATION: frozenset({Role.SUBMITTER, Role.REGULATOR, Role.ADMINISTRATOR}),
     Permission.IMPORT: frozenset({Role.SUBMITTER}),
     Permission.READ_AUDIT: frozenset({Role.AUDITOR}),
     Permission.MANAGE_ACCOUNTS: frozenset({Role.ADMINISTRATOR}),

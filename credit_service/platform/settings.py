@@ -105,6 +105,11 @@ class Settings(BaseSettings):
         default=(3, 1), description="Working days before a time-limit's last day on which its agency is warned"
     )
 
+    platform_agencies: dict[str, str] = Field(
+        default_factory=dict,
+        description="Codes of the agencies that acknowledge for credit-china and enterprise-publicity-system",
+    )
+
     evidence_dir: Path | None = Field(default=None, description="Attachments; defaults to data_dir/evidence")
     evidence_s3_bucket: str | None = Field(default=None, description="Attachments in this bucket instead of a folder")
     evidence_s3_endpoint: str | None = Field(default=None, description="Address of an S3-compatible service")

@@ -27,6 +27,7 @@ from credit_service.records import exclusions, rules, store
 from credit_service.records.contract import RecordReceipt, RecordSubmission
 from credit_service.records.exclusions import Stated
 from credit_service.records.models import Outcome, Record, RecordVersion, State
+from credit_service.records.propagation import commands as propagation
 from credit_service.records.rules import AGENCY_NOT_GRANTED, RECORD_CLOSED, RECORD_REFUSED, Assessment, Draft
 from credit_service.records.standing import committed, standing_of
 
@@ -129,9 +130,12 @@ def is_unchanged(current: Record, draft: Draft) -> bool:
 async def correct(
     session: AsyncSession, catalogue: Catalogue, actor: Actor, now: datetime, draft: Draft, record_id: UUID
 ) -> None:
-    """Correct an open record as an import found it; the caller holds the entity's lock and renders its profile."""
+    """Correct an open record as an import found it.
+
+    The caller holds the entity's lock, renders its profile and tells the receivers of all its corrections at once.
+    """
     current = await store.by_id(session, record_id)
-    await store_draft(session, catalogue, actor, now, draft, current)
+    await store_draft(session, catalogue, actor, now, draft, current, telling=False)
     await session.flush()
 
 
@@ -143,6 +147,8 @@ async def store_draft(
     draft: Draft,
     current: Record | None,
     reason: str | None = None,
+    *,
+    telling: bool = True,
 ) -> Record:
     """Judge a draft and write it with its version and audit event: a new record, or a correction of ``current``.
 
@@ -161,7 +167,8 @@ async def store_draft(
     assessment = rules.assess(catalogue, draft, first_published_at=first_published_at)
     record = _write(session, current, draft, assessment, now)
     change = STORED if current is None else CORRECTED
-    await append_version(session, actor, now, record, rules.content_of(draft), change, reason)
+    content = rules.content_of(draft)
+    await append_version(session, actor, now, record, content, change, reason, catalogue if telling else None)
     await end_excluded(session, catalogue, actor, now, record)
     return record
 
@@ -192,7 +199,7 @@ async def end_excluded(
                 barred.state_basis = {"record_id": str(record.id)}
                 barred.version += 1
                 barred.changed_at = now
-                await append_version(session, actor, now, barred, content, EXCLUDED, exclusion.article)
+                await append_version(session, actor, now, barred, content, EXCLUDED, exclusion.article, catalogue)
 
 
 async def _stated(session: AsyncSession, uscc: str, item_code: str) -> list[Stated]:
@@ -236,9 +243,21 @@ def _write(
 
 
 async def append_version(
-    session: AsyncSession, actor: Actor, now: datetime, record: Record, content: bytes, change: str, reason: str | None
+    session: AsyncSession,
+    actor: Actor,
+    now: datetime,
+    record: Record,
+    content: bytes,
+    change: str,
+    reason: str | None,
+    catalogue: Catalogue | None,
 ) -> None:
-    """Append the version and its audit event; the log holds only the salted commitment of what it says."""
+    """Append the version and its audit event; the log holds only the salted commitment of what it says.
+
+    Every change of a record but its first storing by an import passes here, and with it the news for the receivers. By
+    the ``catalogue`` their time-limits are found; without one they are not told, because nothing changed for them or
+    because the caller tells them of many changes at once.
+    """
     before = await store.commitment_of(session, record, record.version - 1) if record.version > 1 else None
     standing = standing_of(record.model_dump())
     salt = events.new_salt()
@@ -272,6 +291,8 @@ async def append_version(
         reason=reason,
     )
     events.append(session, [event])
+    if catalogue is not None:
+        await propagation.tell(session, catalogue, actor, now, change, [(record.uscc, record.id)])
 
 
 async def _warnings(session: AsyncSession, entity: Entity, draft: Draft) -> list[str]:

@@ -1,7 +1,7 @@
 """What happens to a stored record: proof of notice, repair, annulment, withdrawal, removal, shielding, archiving.
 
 Every move is a version of its own with its reason and its author, is in the audit events, and reaches every surface in
-its transaction. Nothing is ever silently deleted.
+its transaction; whoever holds a copy is owed the news with it. Nothing is ever silently deleted.
 """
 
 from __future__ import annotations
@@ -101,18 +101,26 @@ async def move(
     record.state_from = min(began, record.recorded_at) if transition.retroactive else now
     record.state_reason = reason
     record.state_basis = dict(basis) if basis is not None else None
-    await _keep(session, actor, now, record, f"record.{action.value}", reason)
+    await _keep(session, actor, now, record, f"record.{action.value}", reason, catalogue)
     if catalogue.latest(record.item_code).excludes:
         await commands.end_excluded(session, catalogue, actor, now, record)
         await entities.rewrite_profile(session, record.uscc, now)
     return record
 
 
-async def _keep(session: AsyncSession, actor: Actor, now: datetime, record: Record, change: str, reason: str) -> None:
+async def _keep(
+    session: AsyncSession,
+    actor: Actor,
+    now: datetime,
+    record: Record,
+    change: str,
+    reason: str,
+    catalogue: Catalogue | None = None,
+) -> None:
     content = await store.content_of(session, record)
     record.version += 1
     record.changed_at = now
-    await append_version(session, actor, now, record, content, change, reason)
+    await append_version(session, actor, now, record, content, change, reason, catalogue)
     await entities.rewrite_profile(session, record.uscc, now)
 
 
@@ -284,5 +292,5 @@ async def restore_after_fraud(
     record.repair_eligible_from = None
     if record.disclosure_until is not None and stop is not None:
         record.disclosure_until = max(record.disclosure_until, stop)
-    await _keep(session, actor, now, record, f"record.{Action.REVOKE_REPAIR.value}", reason)
+    await _keep(session, actor, now, record, f"record.{Action.REVOKE_REPAIR.value}", reason, catalogue)
     return record

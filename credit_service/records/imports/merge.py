@@ -30,6 +30,7 @@ from credit_service.records.imports import excluding
 from credit_service.records.imports.staging import STAGED_COLUMNS
 from credit_service.records.imports.validation import Judged
 from credit_service.records.models import Outcome
+from credit_service.records.propagation import commands as propagation
 from credit_service.records.rules import Draft
 
 if TYPE_CHECKING:
@@ -196,6 +197,7 @@ class Merger:
         self._actor = actor
         self._source = source
         self._now = now
+        self._corrected: list[tuple[str, UUID]] = []
         self._closed: list[tuple[int, list[dict[str, str]]]] = []
 
     def take_refusals(self) -> list[tuple[int, list[dict[str, str]]]]:
@@ -207,6 +209,7 @@ class Merger:
         """Merge one block; gives how many rows had which outcome."""
         connection = await driver_connection(session)
         outcomes: Counter[str] = Counter()
+        self._corrected = []
         receipts = [self._refusal(number, errors) for number, errors in judged.refused]
         if judged.staged_count:
             # Nothing is acknowledged before the import's last transaction, which takes these to the disk with it.
@@ -233,6 +236,9 @@ class Merger:
             if outcomes[Outcome.STORED.value] or outcomes[Outcome.CORRECTED.value]:
                 await connection.execute(_STALE, self._import_id)
                 await connection.execute(_CHANGED)
+            await propagation.tell(
+                session, self._catalogue, self._actor, self._now, commands.CORRECTED, self._corrected
+            )
         outcomes[Outcome.REFUSED] += len([r for r in receipts if r[2] == Outcome.REFUSED])
         outcomes["natural_person"] += judged.natural_persons
         return outcomes
@@ -314,6 +320,7 @@ class Merger:
             await commands.correct(session, self._catalogue, self._actor, self._now, self._draft(staged), row["id"])
         except Problem as problem:
             return Outcome.REFUSED.value, [{"pointer": e.pointer, "rule": e.rule} for e in problem.errors]
+        self._corrected.append((row["uscc"], row["id"]))
         return Outcome.CORRECTED.value, []
 
     def _draft(self, staged: Record) -> Draft:
