@@ -28,6 +28,7 @@ from credit_service.accounts.quotas import DailyQuota
 from credit_service.accounts.routes import router as accounts_router
 from credit_service.accounts.rules import Audience, Permission, Principal
 from credit_service.audit.accesses import Journal
+from credit_service.audit.reader import LogReader
 from credit_service.catalogue.loader import configured
 from credit_service.catalogue.models import Catalogue
 from credit_service.catalogue.routes import router as catalogue_router
@@ -38,6 +39,7 @@ from credit_service.entities.routes import router as entities_router
 from credit_service.entities.search import NameSearch
 from credit_service.entities.search import router as search_router
 from credit_service.evidence.vault import Vault
+from credit_service.exchange.log import router as log_router
 from credit_service.measures.routes import router as measures_router
 from credit_service.notifications import rendering
 from credit_service.notifications.routes import router as notifications_router
@@ -299,6 +301,7 @@ def create_app(
         accounts_router,
         oauth_router,
         access_router,
+        log_router,
         operations,
     ):
         app.include_router(router)
@@ -333,6 +336,7 @@ def _connect(app: FastAPI) -> None:
     state.daily_quota = DailyQuota(state.database, state.clock, default=settings.daily_subjects)
     state.journal = Journal(state.database, durable=settings.access_log_durable)
     state.import_executor = new_executor(settings.catalogue_dir, settings.catalogue_supplement_dir)
+    state.log_reader = LogReader(state.database)
     state.lookups = {audience: Lookup(state.database, state.clock, audience.value) for audience in Audience}
     state.screening_streams = asyncio.Semaphore(STREAMS)
     state.name_search = NameSearch(state.database)

@@ -16,7 +16,8 @@ from pgqueuer import PgQueuer
 from pgqueuer.models import Job, Schedule
 
 from credit_service.accounts import store as account_store
-from credit_service.audit import access_store
+from credit_service.audit import access_store, keeping
+from credit_service.audit.log import Log, keys_of
 from credit_service.catalogue.loader import configured
 from credit_service.catalogue.models import Catalogue
 from credit_service.deadlines import jobs as deadlines
@@ -199,7 +200,14 @@ async def serve(settings: Settings) -> None:
         schedule_collection(queue, database, clock, Vault(settings))
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, queue.shutdown.set)
-        await queue.run()
+        keeping.schedule(queue, database, keys_of(settings))
+        log = Log(keys_of(settings), settings.base_url)
+        keeper = asyncio.create_task(keeping.keep(database, log, clock, settings.log_checkpoint_seconds))
+        try:
+            await queue.run()
+        finally:
+            keeper.cancel()
+            await asyncio.wait([keeper])
     finally:
         await connection.close()
         await database.close()

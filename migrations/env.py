@@ -6,6 +6,7 @@ import asyncio
 
 from alembic import context
 from sqlalchemy import Connection
+from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 from sqlmodel import SQLModel
@@ -42,6 +43,7 @@ TABLES = (
     propagation,
     records,
 )  # imported for their tables, which fill SQLModel.metadata
+ischema_names["xid8"] = audit.TransactionId
 LOCK = 0x63726564  # one migration at a time on one database, whoever starts it
 
 

@@ -28,8 +28,11 @@ PARAMETERS = {
     "client_id": "nobody",
     "code": "taxpayer-grade-a",
     "day": "2026-05-06",
+    "index": "0",
     "kind": "over-quota",
+    "place": "0/000",
     "uscc": COMPANY,
+    "year": "2026",
 }
 """Path parameters that are not ids."""
 

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from credit_service.cli import accounts, calendar, catalogue, contract, database, imports, serve
+from credit_service.cli import accounts, calendar, catalogue, contract, database, imports, log, serve
 
 app = typer.Typer(
     name="credit-service",
@@ -21,12 +21,14 @@ app.command("import")(imports.import_file)
 app.command("openapi")(contract.openapi)
 app.command("record-schemas")(contract.record_schemas)
 app.command("version")(contract.version)
+app.command("verify")(log.verify)
 app.add_typer(database.app, name="db")
 app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(calendar.app, name="calendar")
 app.add_typer(accounts.agency_app, name="agency")
 app.add_typer(accounts.client_app, name="client")
 app.add_typer(accounts.keys_app, name="keys")
+app.add_typer(log.app, name="log")
 
 
 def main() -> None:

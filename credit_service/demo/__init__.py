@@ -153,9 +153,8 @@ async def _enter_entities(session: AsyncSession, population: Sequence[DemoEntity
     ]
     await connection.copy_records_to_table("entity_version", records=versions)
     logged = [_registered(uscc, content, now) for uscc, content in contents]
-    fields = ("uscc", "id", "occurred_at", "action", "subject_type", "subject_id", "actor", "canonical")
     await connection.copy_records_to_table(
-        "audit_event", records=[tuple(getattr(event, name) for name in fields) for event in logged], columns=fields
+        "audit_event", records=[events.row_of(event) for event in logged], columns=events.COLUMNS
     )
 
 

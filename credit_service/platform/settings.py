@@ -30,6 +30,13 @@ class OpenIdIssuer(BaseModel):
     introspection_client_secret: SecretStr | None = None
 
 
+class LogWitness(BaseModel):
+    """Somebody else who signs the log's heads after seeing that it only grew (C2SP tlog-witness)."""
+
+    url: str = Field(description="Submission prefix; add-checkpoint is posted below it")
+    vkey: str = Field(description="The witness's verifier key")
+
+
 def default_data_directory() -> Path:
     """``/var/lib/credit-service`` for root, the XDG data home for anybody else."""
     if os.geteuid() == 0:
@@ -83,6 +90,9 @@ class Settings(BaseSettings):
     )
     token_lifetime_seconds: int = Field(default=900, ge=60, le=86400)
     oidc_issuers: list[OpenIdIssuer] = Field(default_factory=list)
+
+    log_checkpoint_seconds: float = Field(default=10, ge=1, le=3600, description="How often the log's head is signed")
+    log_witnesses: list[LogWitness] = Field(default_factory=list)
 
     smtp_host: str | None = Field(default=None, description="Mail relay; without it no e-mail is sent")
     smtp_port: int = Field(default=587, ge=1, le=65535)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import date, datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, exists, func, or_, select
@@ -79,10 +78,10 @@ async def counts(
     return tuple(row)
 
 
-async def events(session: AsyncSession, case: Case) -> Sequence[Any]:
-    """The audit events of a case, the oldest first: (id, occurred_at, action, canonical)."""
+async def events(session: AsyncSession, case: Case) -> Sequence[AuditEvent]:
+    """The audit events of a case, the oldest first."""
     statement = (
-        select(col(AuditEvent.id), col(AuditEvent.occurred_at), col(AuditEvent.action), col(AuditEvent.canonical))
+        select(AuditEvent)
         .where(
             col(AuditEvent.uscc) == case.uscc,
             col(AuditEvent.subject_type) == case.type,
@@ -90,4 +89,4 @@ async def events(session: AsyncSession, case: Case) -> Sequence[Any]:
         )
         .order_by(col(AuditEvent.id))
     )
-    return (await session.execute(statement)).all()
+    return (await session.execute(statement)).scalars().all()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from credit_service.accounts.rules import Principal
+from credit_service.audit.events import account_of
 from credit_service.workflows import rules, store, timing
 from credit_service.workflows.commands import HANDED_OVER
 from credit_service.workflows.machine import Machine, Party, Step
@@ -83,19 +83,19 @@ async def timeline(
     officer = bool({Party.HANDLER, Party.SOURCE} & set(parties))
     labels = {step.action: step.label_zh for step in (machine.opening, *machine.steps)} | {HANDED_OVER: "移交承继单位"}
     entries = []
-    for event_id, at, action, canonical in await store.events(session, case):
-        event = orjson.loads(canonical)
-        named = officer or event["actor"] == principal.id
+    for event in await store.events(session, case):
+        account = account_of(event)
+        named = officer or account.actor == principal.id
         entries.append(
             TimelineEntry(
-                event_id=event_id,
-                at=at,
-                action=action,
-                label_zh=labels[action.partition(".")[2]],
-                actor=event["actor"] if named else None,
-                agency_uscc=event["agency"],
-                reason=event["reason"],
-                version=event["subject"]["version"],
+                event_id=event.id,
+                at=event.occurred_at,
+                action=event.action,
+                label_zh=labels[event.action.partition(".")[2]],
+                actor=account.actor if named else None,
+                agency_uscc=account.agency_uscc,
+                reason=account.reason,
+                version=account.version,
             )
         )
     entries.sort(key=lambda entry: entry.version)

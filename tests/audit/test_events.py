@@ -48,7 +48,9 @@ def test_the_set_based_event_is_the_single_one_byte_by_byte(
         subject_id="0190-a",
         after=after,
     )
-    head, middle, before_record, before_code, tail = stored_event_frame(actor, now)
+    assert event.salt is not None
+    attribution = events.commitment(event.salt, events.attribution_of(actor))
+    head, middle, before_record, before_code, tail = stored_event_frame(attribution, now)
     assembled = f"{head}{after.hex()}{middle}{event.id}{before_record}0190-a{before_code}{COMPANY}{tail}"
     assert assembled.encode() == event.canonical
 
@@ -74,14 +76,16 @@ async def test_an_event_says_who_what_and_under_which_request(api: Api, owner: a
     await api.call("POST", "/v1/records", headers={}, json={})
     headers = {"X-Request-ID": "request-7"}
     stored = (await api.call("POST", "/v1/records", Role.SUBMITTER, headers, json=penalty())).json()
-    row = await owner.fetchrow("SELECT canonical FROM audit_event WHERE action = 'record.stored'")
+    row = await owner.fetchrow("SELECT * FROM audit_event WHERE action = 'record.stored'")
     assert row is not None
     said = orjson.loads(row["canonical"])
-    assert (said["actor"], said["agency"], said["request_id"]) == (
-        "client:agency-submitter-500103",
-        AGENCY,
-        "request-7",
-    )
+    assert orjson.loads(row["attribution"]) == {
+        "actor": "client:agency-submitter-500103",
+        "agency": AGENCY,
+        "request_id": "request-7",
+    }
+    assert said["attribution"] == events.commitment(row["salt"], row["attribution"]).hex()
+    assert b"agency-submitter" not in row["canonical"]
     assert said["subject"] == {"id": stored["id"], "type": "record", "uscc": COMPANY, "version": 1}
     assert "重庆" not in row["canonical"].decode()
 

@@ -16,7 +16,7 @@ import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
-from credit_service.audit.events import SCHEMA, canonical_event, canonical_json, commitment
+from credit_service.audit.events import SCHEMA, attribution_of, canonical_event, commitment, new_salt
 from credit_service.catalogue.models import Catalogue
 from credit_service.entities.commands import noted_content
 from credit_service.entities.names import keys_of
@@ -75,8 +75,9 @@ WITH given AS (
     INSERT INTO entity_version (uscc, version, recorded_at, change, actor, request_id, content)
     SELECT g.uscc, 1, $7, 'entity.noted', $8, $9, g.content FROM given g JOIN noted USING (uscc)
 )
-INSERT INTO audit_event (uscc, id, occurred_at, action, subject_type, subject_id, actor, canonical)
-SELECT g.uscc, g.event_id, $7, 'entity.noted', 'entity', g.uscc, $8, g.event FROM given g JOIN noted USING (uscc)
+INSERT INTO audit_event (uscc, id, occurred_at, action, subject_type, subject_id, actor, canonical, attribution, salt)
+SELECT g.uscc, g.event_id, $7, 'entity.noted', 'entity', g.uscc, $8, g.event, $15, $16
+FROM given g JOIN noted USING (uscc)
 """
 
 _LOCK = """
@@ -122,8 +123,8 @@ FROM {{rows}} WHERE s.wave = $4
 """
 
 _AUDIT = f"""
-INSERT INTO audit_event (uscc, id, occurred_at, action, subject_type, subject_id, actor, canonical)
-SELECT s.uscc, s.event_id, $1, 'record.stored', 'record', s.record_id::text, $2, convert_to({EVENT}, 'UTF8')
+INSERT INTO audit_event (uscc, id, occurred_at, action, subject_type, subject_id, actor, canonical, attribution, salt)
+SELECT s.uscc, s.event_id, $1, 'record.stored', 'record', s.record_id::text, $2, convert_to({EVENT}, 'UTF8'), $9, $10
 FROM {{rows}} WHERE s.wave = $3
 """
 
@@ -166,16 +167,14 @@ WHERE import_id = $1 AND import_receipt.row_number = s.row_number AND outcome <>
 _RECEIPT_COLUMNS = ("import_id", "row_number", "outcome", "uscc", "record_id", "errors", "warnings")
 
 
-def stored_event_frame(actor: Actor, now: datetime) -> tuple[str, str, str, str, str]:
-    """The constant pieces of a ``record.stored`` event: before its digest, event id, record id and code, and after."""
-    head = canonical_json({"action": "record.stored", "actor": actor.id})[:-1].decode() + ',"after":"'
-    agency = orjson.dumps(actor.agency_uscc).decode()
-    request = orjson.dumps(actor.request_id).decode()
-    middle = f'","agency":{agency},"before":null,"id":"'
-    tail = (
-        f'","occurred_at":"{rfc3339(now)}","reason":null,"request_id":{request},"schema":"{SCHEMA}","subject":{{"id":"'
-    )
-    return head, middle, tail, '","type":"record","uscc":"', '","version":1}}'
+def stored_event_frame(attribution: bytes, now: datetime) -> tuple[str, str, str, str, str]:
+    """The constant pieces of a ``record.stored`` event: before its digest, event id, record id and code, and after.
+
+    ``attribution`` is the commitment to who imports.
+    """
+    middle = f'","attribution":"{attribution.hex()}","before":null,"id":"'
+    tail = f'","occurred_at":"{rfc3339(now)}","reason":null,"schema":"{SCHEMA}","subject":{{"id":"'
+    return '{"action":"record.stored","after":"', middle, tail, '","type":"record","uscc":"', '","version":1}}'
 
 
 Receipt = tuple[UUID, int, str, str | None, UUID | None, str | None, str | None]
@@ -198,6 +197,9 @@ class Merger:
         self._source = source
         self._now = now
         self._corrected: list[tuple[str, UUID]] = []
+        # The same for every row: whoever sees two events of one import may know that one import brought them.
+        self._salt = new_salt()
+        self._attribution = attribution_of(actor)
         self._closed: list[tuple[int, list[dict[str, str]]]] = []
 
     def take_refusals(self) -> list[tuple[int, list[dict[str, str]]]]:
@@ -258,7 +260,9 @@ class Merger:
             return
         columns = list(zip(*(self._noted(row["uscc"], row["entity_name"]) for row in missing), strict=True))
         first, contents = columns[:6], columns[6:]
-        await connection.execute(_NOTE_ENTITIES, *first, self._now, self._actor.id, self._actor.request_id, *contents)
+        attributed = (self._attribution, self._salt)
+        author = (self._actor.id, self._actor.request_id)
+        await connection.execute(_NOTE_ENTITIES, *first, self._now, *author, *contents, *attributed)
 
     def _noted(self, uscc: str, name: str) -> tuple[Any, ...]:
         event_id = uuid7()
@@ -271,7 +275,7 @@ class Merger:
             subject_type="entity",
             subject_id=uscc,
             version=1,
-            actor=self._actor,
+            attribution=commitment(self._salt, self._attribution),
             before=None,
             after=commitment(b"", content),
             reason=None,
@@ -289,9 +293,10 @@ class Merger:
         stored = await connection.fetchval(_STORE, *self._source, now, wave)
         rows = "import_staging s" if stored == staged else _STORED_ROWS
         if stored:
-            frame = stored_event_frame(actor, now)
+            frame = stored_event_frame(commitment(self._salt, self._attribution), now)
             await connection.execute(_VERSION.format(rows=rows), now, actor.id, actor.request_id, wave)
-            await connection.execute(_AUDIT.format(rows=rows), now, actor.id, wave, *frame)
+            attributed = (self._attribution, self._salt)
+            await connection.execute(_AUDIT.format(rows=rows), now, actor.id, wave, *frame, *attributed)
             await connection.execute(_RECEIPT.format(rows=rows), self._import_id, wave)
         if stored == staged:
             return Counter({Outcome.STORED.value: stored})

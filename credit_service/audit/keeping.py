@@ -1,0 +1,65 @@
+"""The log in the job runner: extended as events come, signed at intervals, verified as a whole each night."""
+
+from __future__ import annotations
+
+import asyncio
+
+import asyncpg
+import structlog
+from pgqueuer import PgQueuer
+from pgqueuer.models import Schedule
+
+from credit_service.audit.checkpoints import verify_stored
+from credit_service.audit.log import Log
+from credit_service.audit.shards import LogCorruptError
+from credit_service.audit.signing import LogKeys
+from credit_service.platform.clock import Clock
+from credit_service.platform.database import Database
+
+logger = structlog.get_logger(__name__)
+
+NIGHTLY = "23 18 * * *"  # 02:23 in Shanghai
+PAUSE_SECONDS = 0.25
+RETRY_SECONDS = 5.0
+
+
+def schedule(queue: PgQueuer, database: Database, keys: LogKeys) -> None:
+    """Enter the nightly verification of the whole log: a verifier that nobody runs finds nothing."""
+
+    @queue.schedule("verify-log", NIGHTLY)
+    async def _verify(job: Schedule) -> None:
+        connection = await database.connect()
+        try:
+            for origin, entries, heads in await verify_stored(connection, keys):
+                logger.info("log verified", origin=origin, entries=entries, heads=heads)
+        except LogCorruptError as error:
+            logger.critical("log corrupt", fault=error.fault, detail=str(error))
+        finally:
+            await connection.close()
+
+
+async def keep(database: Database, log: Log, clock: Clock, signed_each: float) -> None:
+    """Give events their place as they come and sign the head at intervals, until cancelled.
+
+    A lost connection is opened again. A log that is not what was signed is signed no more, and said so each time.
+    """
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            connection = await database.connect()
+            try:
+                sign_at = loop.time()
+                while True:
+                    placed = await log.sequence(connection, clock.now())
+                    if loop.time() >= sign_at:
+                        sign_at = loop.time() + signed_each
+                        await log.checkpoint(connection, clock.now())
+                    if not placed:
+                        await asyncio.sleep(PAUSE_SECONDS)
+            finally:
+                await connection.close()
+        except LogCorruptError as error:
+            logger.critical("log corrupt, no head signed", fault=error.fault, detail=str(error))
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            logger.error("log not extended", error_type=type(error).__name__)
+        await asyncio.sleep(RETRY_SECONDS)

@@ -1,0 +1,59 @@
+"""The log as it runs: events are given their place, the year's log is opened and closed, heads are signed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from credit_service.audit import checkpoints, sequencer
+from credit_service.audit.notes import Checkpoint
+from credit_service.audit.shards import Shard, alone, open_shard
+from credit_service.audit.signing import LogKeys
+from credit_service.platform.days import day_of
+from credit_service.platform.settings import Settings
+
+if TYPE_CHECKING:
+    from credit_service.platform.database import AnyConnection
+
+PATH = "/v1/log"
+
+
+def keys_of(settings: Settings) -> LogKeys:
+    return LogKeys(settings.keys_directory / "log")
+
+
+def origin_of(base_url: str, number: int) -> str:
+    """The name of a year's log: its address without the scheme (C2SP tlog-tiles)."""
+    return f"{base_url.partition('://')[2]}{PATH}/{number}"
+
+
+class Log:
+    """What extends and signs the log, for one caller at a time over all processes."""
+
+    def __init__(self, keys: LogKeys, base_url: str) -> None:
+        self._keys = keys
+        self._base_url = base_url
+
+    async def sequence(self, connection: AnyConnection, now: datetime, *, wait: bool = False) -> int:
+        """Give every visible event its place; gives how many. Nothing happens while another does it, unless ``wait``.
+
+        With the new year a new log begins, once the head of the old one is signed.
+        """
+        async with alone(connection, wait=wait) as held:
+            if not held:
+                return 0
+            return await sequencer.sequence(connection, await self._current(connection, now))
+
+    async def checkpoint(self, connection: AnyConnection, now: datetime, *, wait: bool = False) -> Checkpoint | None:
+        """Sign the head of the open log. Raises ``LogCorruptError``, and then nothing was signed."""
+        async with alone(connection, wait=wait) as held:
+            if not held:
+                return None
+            return await checkpoints.sign(connection, await self._current(connection, now), self._keys, now)
+
+    async def _current(self, connection: AnyConnection, now: datetime) -> Shard:
+        shard, year = await open_shard(connection), day_of(now).year
+        if shard is not None and shard.number >= year:
+            return shard
+        closed = await checkpoints.sign(connection, shard, self._keys, now) if shard is not None else None
+        return await sequencer.open_log(connection, year, origin_of(self._base_url, year), now, closed)

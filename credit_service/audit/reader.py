@@ -1,0 +1,83 @@
+"""Read the published log: heads with their cosignatures, tiles up to the signed size, proofs."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from credit_service.audit.shards import Shard, shards
+from credit_service.audit.tiles import HEIGHT, Tile
+from credit_service.audit.tree import Tree
+from credit_service.platform.database import Database
+
+if TYPE_CHECKING:
+    from credit_service.platform.database import AnyConnection
+
+_HEAD = """
+SELECT c.size, c.root, c.note, c.created_at,
+    (SELECT coalesce(string_agg(s.line, '' ORDER BY s.witness), '') FROM log_cosignature s
+     WHERE s.shard = c.shard AND s.size = c.size) AS cosignatures
+FROM log_checkpoint c WHERE c.shard = $1 AND ($2::bigint IS NULL OR c.size >= $2) ORDER BY c.size {order} LIMIT 1
+"""
+_NEWEST = _HEAD.format(order="DESC")
+_FIRST_WITH = _HEAD.format(order="ASC")
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A signed head of a log, as it is published."""
+
+    tree: Tree
+    size: int
+    root: bytes
+    note: str
+
+
+class LogReader:
+    """The published logs of a database; trees are kept, since what is full in them never changes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._trees: dict[int, Tree] = {}
+
+    async def connection(self) -> AnyConnection:
+        """The read pool, which answers queries as a connection does."""
+        return cast("AnyConnection", await self._database.pool())
+
+    async def shards(self) -> list[Shard]:
+        return await shards(await self.connection())
+
+    async def tree(self, number: int) -> Tree | None:
+        """The tree of a year's log, ``None`` when there is no such log."""
+        if number not in self._trees:
+            self._trees |= {shard.number: Tree(shard) for shard in await self.shards() if shard.number == number}
+        return self._trees.get(number)
+
+    async def head(self, number: int) -> Head | None:
+        """The newest signed head of a year's log."""
+        return await self._head(_NEWEST, number, None)
+
+    async def head_with(self, number: int, size: int) -> Head | None:
+        """The oldest signed head of at least ``size`` entries."""
+        return await self._head(_FIRST_WITH, number, size)
+
+    async def _head(self, query: str, number: int, size: int | None) -> Head | None:
+        tree = await self.tree(number)
+        if tree is None:
+            return None
+        row = await (await self.connection()).fetchrow(query, number, size)
+        return Head(tree, row["size"], row["root"], row["note"] + row["cosignatures"]) if row else None
+
+
+def within(tile: Tile, size: int) -> bool:
+    """Whether a tile belongs to a tree of ``size``: nothing beyond the signed head is shown."""
+    level = max(tile.level, 0)
+    return tile.number * (1 << HEIGHT) + tile.width <= size >> (HEIGHT * level)
+
+
+def tlog_proof(index: int, path: Sequence[bytes], note: str) -> str:
+    """A proof that can be verified offline (C2SP tlog-proof)."""
+    lines = ["c2sp.org/tlog-proof@v1", f"index {index}", *(base64.b64encode(found).decode() for found in path)]
+    return "\n".join(lines) + "\n\n" + note

@@ -1,0 +1,238 @@
+"""Verify a log offline, trusting nothing but public keys: a folder in the tlog-tiles layout, wherever it came from.
+
+Whatever is wrong has a name (``FAULTS``). A verification says how much it looked at, and looking at nothing is a fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from credit_service.audit.merkle import Frontier, leaf_hashes, perfect_root
+from credit_service.audit.notes import Checkpoint, NoteError, Verifier, open_checkpoint, signed_by
+from credit_service.audit.tiles import ENTRIES, HASH, HEIGHT, WIDTH, Tile, path_of, split, tiles_of, unpack
+
+FAULTS = {
+    "log-missing": "没有日志 There is no log here: no checkpoint and no tile",
+    "checkpoint-missing": "没有检查点 Tiles without a checkpoint prove nothing",
+    "checkpoint-forged": "检查点伪造 No trusted key has signed this checkpoint",
+    "log-empty": "空日志 A log of no entries: nothing was checked",
+    "entries-missing": "没有条目 No entry was checked, only hashes",
+    "entry-missing": "条目缺失 An entry is gone",
+    "entry-altered": "条目被改 An entry is not the one whose hash is in the tree",
+    "entries-reordered": "条目换序 Entries stand in another order",
+    "tile-missing": "数据块缺失 Hashes of the tree are gone",
+    "tile-altered": "数据块被改 Hashes of the tree do not follow from those below",
+    "tail-truncated": "尾部截断 The log ends before the size that was signed",
+    "root-differs": "树根不符 The tree is not the one that was signed",
+    "log-rolled-back": "日志回退 The log is shorter than one seen before",
+    "history-rewritten": "历史被改 The log does not extend one seen before",
+    "not-witnessed": "见证不足 Fewer witnesses than asked for have signed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A fault, where it is, and what is there."""
+
+    fault: str
+    place: str
+
+
+@dataclass(slots=True)
+class Report:
+    """What a verification looked at and found."""
+
+    origin: str = ""
+    size: int = 0
+    hashes: int = 0
+    entries: int = 0
+    signers: list[str] = field(default_factory=list)
+    witnesses: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def holds(self) -> bool:
+        return not self.findings and self.hashes > 0
+
+    def found(self, fault: str, place: str) -> None:
+        self.findings.append(Finding(fault, place))
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """What a verifier knows beforehand: the log's keys, witnesses and how many must have signed, a head seen before."""
+
+    keys: Sequence[Verifier]
+    witnesses: Sequence[Verifier] = ()
+    quorum: int = 0
+    seen: Checkpoint | None = None
+    hashes_only: bool = False
+
+
+Read = Callable[[str], bytes | None]
+"""The bytes of a file of the log, ``None`` when there is none."""
+
+
+def folder_reader(folder: Path) -> Read:
+    def read(path: str) -> bytes | None:
+        try:
+            return (folder / path).read_bytes()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return None
+
+    return read
+
+
+def logs_in(folder: Path) -> list[Path]:
+    """A folder that is a log, or that holds one log in each of its folders."""
+    if (folder / "checkpoint").exists() or (folder / "tile").exists():
+        return [folder]
+    return sorted(each.parent for name in ("checkpoint", "tile") for each in folder.glob(f"*/{name}")) or [folder]
+
+
+def verify_log(read: Read, trust: Trust) -> Report:
+    """Verify everything there is of one log."""
+    report = Report()
+    checkpoint = _checkpoint(read, trust, report)
+    if checkpoint is None:
+        return report
+    report.origin, report.size = checkpoint.origin, checkpoint.size
+    if checkpoint.size == 0:
+        report.found("log-empty", checkpoint.origin)
+        return report
+    leaves = _leaves(read, checkpoint.size, report)
+    if leaves is None:
+        return report
+    _entries(read, leaves, trust, report)
+    _tree(read, leaves, checkpoint, trust, report)
+    return report
+
+
+def _checkpoint(read: Read, trust: Trust, report: Report) -> Checkpoint | None:
+    text = read("checkpoint")
+    if text is None:
+        there = read(path_of(Tile(0, 0))) or read(path_of(Tile(0, 0, 1)))
+        report.found("checkpoint-missing" if there else "log-missing", "checkpoint")
+        return None
+    try:
+        checkpoint, note = open_checkpoint(text.decode(), trust.keys)
+        report.witnesses = [key.name for key in signed_by(note, trust.witnesses)]
+        report.signers = [key.name for key in signed_by(note, trust.keys)]
+    except (NoteError, UnicodeDecodeError) as error:
+        report.found("checkpoint-forged", str(error))
+        return None
+    if len(report.witnesses) < trust.quorum:
+        report.found("not-witnessed", f"{len(report.witnesses)} of {trust.quorum}")
+    return checkpoint
+
+
+def _read_tile(read: Read, tile: Tile, width: int) -> bytes | None:
+    """A tile; where the tree has outgrown a partial one, the beginning of the full one does as well."""
+    found = read(path_of(tile))
+    if found is None and tile.width < WIDTH:
+        found = read(path_of(tile._replace(width=WIDTH)))
+    return found[:width] if found is not None else None
+
+
+def _leaves(read: Read, size: int, report: Report) -> list[bytes] | None:
+    """The tiles of the lowest level. Nothing more can be said when one is missing."""
+    tiles = []
+    for tile in tiles_of(size):
+        if tile.level:
+            break
+        found = _read_tile(read, tile, HASH * tile.width)
+        if found is None or len(found) != HASH * tile.width:
+            after = any(read(path_of(later)) for later in _later(tile, size))
+            report.found("tile-missing" if after else "tail-truncated", path_of(tile))
+            return None
+        tiles.append(found)
+        report.hashes += tile.width
+    return tiles
+
+
+def _later(tile: Tile, size: int) -> Iterator[Tile]:
+    return (other for other in tiles_of(size) if other.level == tile.level and other.number > tile.number)
+
+
+def _entries(read: Read, leaves: list[bytes], trust: Trust, report: Report) -> None:
+    for number, hashes in enumerate(leaves):
+        tile = Tile(ENTRIES, number, len(hashes) // HASH)
+        bundle = read(path_of(tile))
+        if bundle is None and tile.width < WIDTH:
+            bundle = read(path_of(tile._replace(width=WIDTH)))
+        if bundle is None:
+            if report.entries or not trust.hashes_only:
+                name = "entry-missing" if report.entries else "entries-missing"
+                report.found(name, path_of(tile))
+            return
+        _compare(bundle, split(hashes), tile, report)
+
+
+def _compare(bundle: bytes, hashes: list[bytes], tile: Tile, report: Report) -> None:
+    start = tile.number * WIDTH
+    try:
+        computed = leaf_hashes(unpack(bundle)[: tile.width])
+    except ValueError:
+        report.found("entry-altered", f"{path_of(tile)}: cut off")
+        return
+    report.entries += len(computed)
+    if computed == hashes:
+        return
+    if len(computed) < len(hashes):
+        lost = next(place for place, leaf in enumerate(hashes) if leaf not in set(computed))
+        report.found("entry-missing", f"entry {start + lost}")
+    elif sorted(computed) == sorted(hashes):
+        report.found("entries-reordered", path_of(tile))
+    else:
+        first = next(place for place, leaf in enumerate(hashes) if leaf != computed[place])
+        report.found("entry-altered", f"entry {start + first}")
+
+
+def _tree(read: Read, leaves: list[bytes], checkpoint: Checkpoint, trust: Trust, report: Report) -> None:
+    seen, growing = trust.seen, Frontier()
+    if seen is not None and seen.origin != checkpoint.origin:
+        seen = None
+    if seen is not None and seen.size > checkpoint.size:
+        report.found("log-rolled-back", f"{checkpoint.size} entries, {seen.size} were seen")
+        seen = None
+    roots = []
+    for tile in leaves:
+        if seen is not None and growing.size <= seen.size < growing.size + WIDTH:
+            _compare_seen(seen, growing, tile, report)
+        if len(tile) == HASH * WIDTH:
+            roots.append(perfect_root(split(tile)))
+            growing.append(roots[-1], HEIGHT)
+        else:
+            for leaf in split(tile):
+                growing.append(leaf)
+    if seen is not None and seen.size == growing.size and seen.root != growing.root():
+        report.found("history-rewritten", f"at {seen.size} entries")
+    if growing.root() != checkpoint.root:
+        report.found("root-differs", f"at {checkpoint.size} entries")
+    _upper(read, roots, report)
+
+
+def _compare_seen(seen: Checkpoint, growing: Frontier, tile: bytes, report: Report) -> None:
+    older = growing.copy()
+    for leaf in split(tile)[: seen.size - growing.size]:
+        older.append(leaf)
+    if older.root() != seen.root:
+        report.found("history-rewritten", f"at {seen.size} entries")
+
+
+def _upper(read: Read, hashes: list[bytes], report: Report) -> None:
+    """The tiles of the upper levels, which readers of proofs rely on, must follow from the lowest."""
+    level = 1
+    while hashes:
+        above = []
+        for place in range(0, len(hashes), WIDTH):
+            part = hashes[place : place + WIDTH]
+            tile = Tile(level, place // WIDTH, len(part))
+            found = _read_tile(read, tile, HASH * len(part))
+            if found != b"".join(part):
+                report.found("tile-missing" if found is None else "tile-altered", path_of(tile))
+            if len(part) == WIDTH:
+                above.append(perfect_root(part))
+        hashes, level = above, level + 1

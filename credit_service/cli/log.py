@@ -1,0 +1,201 @@
+"""``credit-service log`` and ``verify``: sign, export and verify the transparency log, change its keys."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from credit_service.cli.database import DataDir, addresses, fail
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from credit_service.audit.log import Log
+    from credit_service.audit.notes import Verifier
+    from credit_service.audit.signing import LogKeys
+    from credit_service.audit.verification import Report
+    from credit_service.platform.database import AnyConnection
+
+T = TypeVar("T")
+
+app = typer.Typer(help="透明日志 The transparency log.", no_args_is_help=True)
+keys_app = typer.Typer(help="日志密钥 Keys that sign the log's heads.", no_args_is_help=True)
+app.add_typer(keys_app, name="keys")
+
+Keys = Annotated[list[str] | None, typer.Option("--key", help="公钥 Verifier key, or a file of them; repeatable.")]
+
+
+def _keys(data: Path | None) -> LogKeys:
+    from credit_service.audit.log import keys_of
+    from credit_service.platform.settings import Settings
+
+    return keys_of(Settings(data_dir=data) if data else Settings())
+
+
+def _run(data: Path | None, use_case: Callable[[AnyConnection, Log, datetime], Awaitable[T]]) -> T:
+    """Run on a connection of the service's role; a fault of the log ends the command with its name."""
+    from credit_service.audit.log import Log
+    from credit_service.audit.shards import LogCorruptError
+    from credit_service.platform.clock import clock_of
+    from credit_service.platform.database import Database
+    from credit_service.platform.settings import Settings
+
+    settings = Settings(data_dir=data) if data else Settings()
+
+    async def inside(url: str) -> T:
+        database = Database(url, role=settings.database_role)
+        connection = await database.connect()
+        try:
+            log = Log(_keys(data), settings.base_url)
+            return await use_case(connection, log, clock_of(settings.clock_file).now())
+        finally:
+            await connection.close()
+            await database.close()
+
+    with addresses(data) as found:
+        try:
+            return asyncio.run(inside(found.service))
+        except LogCorruptError as error:
+            raise fail(str(error)) from error
+
+
+@app.command()
+def checkpoint(data: DataDir = None) -> None:
+    """签发检查点 Give every event its place, look at everything since the last head again, and sign."""
+
+    async def use_case(connection: AnyConnection, log: Log, now: datetime) -> str:
+        await log.sequence(connection, now, wait=True)
+        found = await log.checkpoint(connection, now, wait=True)
+        assert found is not None
+        return found.text()
+
+    typer.echo(_run(data, use_case), nl=False)
+
+
+@app.command("export")
+def export_log(
+    folder: Annotated[Path, typer.Argument(help="文件夹 One folder for each year is made in it.")],
+    entries: Annotated[
+        bool, typer.Option("--entries", help="含条目 With entries: for auditors, not for the public.")
+    ] = False,
+    data: DataDir = None,
+) -> None:
+    """导出 Write the signed logs as static files in the C2SP tlog-tiles layout; run again, it adds what is new."""
+    from credit_service.audit.checkpoints import latest
+    from credit_service.audit.export import export
+    from credit_service.audit.shards import shards
+
+    async def use_case(connection: AnyConnection, log: Log, now: datetime) -> list[tuple[str, int, int]]:
+        written = []
+        for shard in await shards(connection):
+            head = await latest(connection, shard)
+            if head is not None:
+                target = folder / str(shard.number)
+                written.append(
+                    (shard.origin, head[0], await export(connection, shard, head[1], target, entries=entries))
+                )
+        return written
+
+    for origin, size, files in _run(data, use_case) or [("nothing signed yet", 0, 0)]:
+        typer.echo(f"{origin}: {size} entries, {files} files written")
+
+
+@app.command("verify")
+def verify_stored(data: DataDir = None) -> None:
+    """核验数据库 Verify every log in the database from its stored bytes; says how many entries were looked at."""
+    from credit_service.audit.checkpoints import verify_stored as verify
+
+    async def use_case(connection: AnyConnection, log: Log, now: datetime) -> list[tuple[str, int, int]]:
+        return await verify(connection, _keys(data))
+
+    found = _run(data, use_case)
+    for origin, entries, heads in found:
+        typer.echo(f"{origin}: {entries} entries and {heads} signed heads checked, all hold")
+    if not sum(entries for _, entries, _ in found):
+        raise fail("log-missing: nothing was checked")
+
+
+@keys_app.command("list")
+def list_keys(data: DataDir = None) -> None:
+    """公钥列表 The verifier keys of every log, to be published where outsiders trust it."""
+    from credit_service.audit.checkpoints import public_keys
+
+    async def use_case(connection: AnyConnection, log: Log, now: datetime) -> list[str]:
+        return [str(key) for key in await public_keys(connection)]
+
+    for key in _run(data, use_case):
+        typer.echo(key)
+
+
+@keys_app.command("rotate")
+def rotate(data: DataDir = None) -> None:
+    """轮换密钥 Make a key that signs from now on beside the present one; ``retire`` ends the overlap."""
+    from credit_service.audit.shards import open_shard
+
+    async def use_case(connection: AnyConnection, log: Log, now: datetime) -> str:
+        shard = await open_shard(connection)
+        if shard is None:
+            raise fail("no log yet: sign a first head with `credit-service log checkpoint`")
+        return str(_keys(data).rotate(shard.origin).verifier)
+
+    typer.echo(_run(data, use_case))
+
+
+@keys_app.command("retire")
+def retire(data: DataDir = None) -> None:
+    """停用旧钥 Let the newest key alone sign."""
+    typer.echo(f"retired {len(_keys(data).retire(''))}")
+
+
+def verify(
+    place: Annotated[Path, typer.Argument(help="日志文件夹 A folder of tiles.")],
+    key: Keys = None,
+    witness: Annotated[list[str] | None, typer.Option("--witness", help="见证人公钥 Repeatable.")] = None,
+    quorum: Annotated[int, typer.Option(min=0, help="至少几个见证人 Witnesses that must have signed.")] = 0,
+    since: Annotated[Path | None, typer.Option(help="此前所见检查点 A checkpoint seen before.")] = None,
+    hashes_only: Annotated[
+        bool, typer.Option("--hashes-only", help="仅哈希 Accept a public copy, which has no entries.")
+    ] = False,
+) -> None:
+    """离线核验 Verify offline, trusting the public key alone. Exit 0 only if something was checked and all holds."""
+    from credit_service.audit.notes import NoteError, open_checkpoint
+    from credit_service.audit.verification import Trust, folder_reader, logs_in, verify_log
+
+    if not place.exists():
+        raise fail(f"log-missing: {place}")
+    try:
+        keys, witnesses = _verifiers(key), _verifiers(witness)
+        seen = open_checkpoint(since.read_text(encoding="utf-8"), keys)[0] if since else None
+    except NoteError as error:
+        raise fail(f"{error}") from error
+    trust = Trust(keys, witnesses, quorum, seen, hashes_only)
+    reports = [verify_log(folder_reader(folder), trust) for folder in logs_in(place)]
+    _tell(reports)
+
+
+def _verifiers(given: list[str] | None) -> list[Verifier]:
+    from credit_service.audit.notes import Verifier
+
+    texts = []
+    for text in given or []:
+        texts += Path(text).read_text(encoding="utf-8").split() if "+" not in text else [text]
+    return [Verifier.parse(text) for text in texts]
+
+
+def _tell(reports: list[Report]) -> None:
+    from credit_service.audit.verification import FAULTS
+
+    for report in reports:
+        for finding in report.findings:
+            typer.echo(f"FAULT {finding.fault} at {finding.place} ({FAULTS[finding.fault]})", err=True)
+        typer.echo(
+            f"{report.origin or 'no log'}: size {report.size}, {report.hashes} hashes and {report.entries} entries"
+            f" checked, signed by {len(report.signers)} keys and {len(report.witnesses)} witnesses:"
+            f" {'holds' if report.holds else 'DOES NOT HOLD'}"
+        )
+    if not all(report.holds for report in reports):
+        raise typer.Exit(1)

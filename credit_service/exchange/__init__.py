@@ -1,0 +1,1 @@
+"""What leaves the registry: the transparency log, and the feed of changes."""
