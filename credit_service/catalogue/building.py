@@ -319,6 +319,10 @@ def _deadline(head: dict[str, Any], body: Entry) -> models.Rule:
     )
 
 
+def _ceiling(head: dict[str, Any], body: Entry) -> models.Rule:
+    return models.CeilingRule(**head, maximum=Decimal(body["maximum"]), of=body["of"])
+
+
 _BUILDERS: Mapping[str, Callable[[dict[str, Any], Entry], models.Rule]] = {
     "severity": _severity,
     "publicity": _publicity,
@@ -327,4 +331,5 @@ _BUILDERS: Mapping[str, Callable[[dict[str, Any], Entry], models.Rule]] = {
     "repair": _repair,
     "objection": _objection,
     "deadline": _deadline,
+    "ceiling": _ceiling,
 }

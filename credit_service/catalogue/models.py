@@ -273,6 +273,14 @@ class DeadlineRule(Rule):
 
 
 @dataclass(frozen=True, slots=True)
+class CeilingRule(Rule):
+    """限额: the highest amount in yuan that the law sets ``of`` something, such as a fine."""
+
+    maximum: Decimal
+    of: str
+
+
+@dataclass(frozen=True, slots=True)
 class Measure:
     """A consequence of a record, for an interval of days. Kind A reduces rights or adds duties and needs a statute.
 

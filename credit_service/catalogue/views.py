@@ -81,7 +81,9 @@ class TransitionView(_View):
 class RuleView(_View):
     """A version of a rule 规则."""
 
-    kind: str = ApiField(description="种类 severity, publicity, retention, notice, repair, objection or deadline")
+    kind: str = ApiField(
+        description="种类 severity, publicity, retention, notice, repair, objection, deadline or ceiling"
+    )
     name: str = ApiField(description="规则名称 Name")
     version: str = ApiField(description="版本 Version")
     edition: str = ApiField(description="目录版次 Edition")
