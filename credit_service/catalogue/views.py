@@ -16,14 +16,7 @@ from credit_service.catalogue.measures import measures_in_force
 from credit_service.catalogue.models import Catalogue, Item, Measure, Rule, Trigger
 from credit_service.catalogue.rules import rule_for
 from credit_service.catalogue.validation import RULE_REFERENCES
-
-STATUSES = {
-    "verified": {"zh": "已核对原文", "en": "read in the primary text"},
-    "secondary": {"zh": "见于二手资料", "en": "read in a secondary source"},
-    "wording": {"zh": "见过条文,未见数字", "en": "clause seen, figure not"},
-    "memory": {"zh": "凭记忆,未核实", "en": "from memory, not verified"},
-    "inference": {"zh": "推断", "en": "our inference"},
-}
+from credit_service.catalogue.wording import STATUSES
 
 
 class _View(BaseModel):
@@ -270,6 +263,19 @@ def catalogue_view(catalogue: Catalogue, on: date) -> CatalogueView:
     )
 
 
+def everything(catalogue: Catalogue) -> CatalogueView:
+    """Every version of every entry, whenever it holds; an item names the rules of its own first day."""
+    items = [item for _, versions in sorted(catalogue.items.items()) for item in versions]
+    return CatalogueView(
+        **_head(catalogue, date.min) | {"holds_from": None, "holds_until": None},
+        items=[_item(catalogue, item, item.effective_from) for item in items],
+        rules=[_rule(rule) for _, versions in sorted(catalogue.rules.items()) for rule in versions],
+        measures=[_measure(measure) for _, versions in sorted(catalogue.measures.items()) for measure in versions],
+        scenarios=[ScenarioView.model_validate(scenario) for scenario in catalogue.scenarios.values()],
+        documents=[DocumentView.model_validate(document) for _, document in sorted(catalogue.documents.items())],
+    )
+
+
 def item_view(catalogue: Catalogue, item: Item, on: date) -> ItemAnswer:
     """An item in force on ``on`` with its rules, their deadlines, its measures and the documents they cite."""
     rules = list(item_rules(catalogue, item, on))
@@ -312,7 +318,7 @@ def _head(catalogue: Catalogue, on: date) -> dict[str, Any]:
         "digest": catalogue.digest,
         "holds_from": holds_from,
         "holds_until": holds_until,
-        "statuses": STATUSES,
+        "statuses": {status: words._asdict() for status, words in STATUSES.items()},
     }
 
 

@@ -17,7 +17,8 @@ from credit_service.app import create_app
 from credit_service.catalogue import routes
 from credit_service.catalogue.loader import configured, load
 from credit_service.catalogue.store import synchronise
-from credit_service.catalogue.views import STATUSES, change_days, interval_of
+from credit_service.catalogue.views import change_days, interval_of
+from credit_service.catalogue.wording import STATUSES
 from credit_service.platform.clock import FixedClock
 from credit_service.platform.context import Actor
 from credit_service.platform.database import Database
