@@ -153,7 +153,10 @@ class Timeliness(BaseModel):
     met: int = ApiField(description="已办结数 Met, in time or late")
     met_in_time: int = ApiField(description="按时办结数")
     open_overdue: int = ApiField(description="超期未办结数 Open and overdue")
-    share_in_time: str = ApiField(description="按时率 met_in_time / (met + open_overdue), four decimals")
+    cancelled_overdue: int = ApiField(description="超期后终止数 Cancelled when it was overdue already")
+    share_in_time: str = ApiField(
+        description="按时率 met_in_time / (met + open_overdue + cancelled_overdue), four decimals"
+    )
 
 
 class TimelinessRead(BaseModel):

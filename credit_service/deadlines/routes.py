@@ -103,7 +103,7 @@ async def read_timeliness(
         Timeliness(
             **row,
             stage_label=rules.label_of(row["stage"]),
-            share_in_time=f"{row['met_in_time'] / (row['met'] + row['open_overdue']):.4f}",
+            share_in_time=f"{row['met_in_time'] / (row['met'] + row['open_overdue'] + row['cancelled_overdue']):.4f}",
         )
         for row in found
     ]

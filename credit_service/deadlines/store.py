@@ -90,11 +90,19 @@ async def hold_notices(session: AsyncSession) -> None:
 
 
 async def timeliness(session: AsyncSession, since: datetime, until: datetime, now: datetime) -> list[dict[str, Any]]:
-    """By agency, case type and stage: met between the instants, of these in time; fallen due then and open."""
+    """By agency, case type and stage: met between the instants, of these in time; cancelled then when it was over;
+    fallen due then and still open.
+    """
     row = StageDeadline
     met = and_(col(row.closed_as) == "met", col(row.closed_at) >= since, col(row.closed_at) < until)
     overdue = and_(
         col(row.closed_as).is_(None), col(row.due_at) >= since, col(row.due_at) < until, col(row.due_at) <= now
+    )
+    lapsed = and_(
+        col(row.closed_as) == "cancelled",
+        col(row.closed_at) >= since,
+        col(row.closed_at) < until,
+        col(row.due_at) <= col(row.closed_at),
     )
     in_time = or_(col(row.due_at).is_(None), col(row.closed_at) < col(row.due_at))
     keys = (col(row.agency_uscc), col(row.case_type), col(row.stage))
@@ -105,9 +113,10 @@ async def timeliness(session: AsyncSession, since: datetime, until: datetime, no
             func.count().filter(met).label("met"),
             func.count().filter(met, in_time).label("met_in_time"),
             func.count().filter(overdue).label("open_overdue"),
+            func.count().filter(lapsed).label("cancelled_overdue"),
         )
         .outerjoin(Agency, col(Agency.uscc) == col(row.agency_uscc))
-        .where(or_(met, overdue))
+        .where(or_(met, overdue, lapsed))
         .group_by(*keys)
         .order_by(*keys)
     )
