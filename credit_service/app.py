@@ -64,6 +64,8 @@ from credit_service.records.routes import router as records_router
 from credit_service.repairs.routes import router as repairs_router
 from credit_service.supervision.classes.routes import router as classes_router
 from credit_service.supervision.classes.run_routes import router as class_runs_router
+from credit_service.supervision.classes.statistics import router as statistics_router
+from credit_service.supervision.classes.tier_routes import router as tiers_router
 from credit_service.supervision.screening.routes import LARGEST_REQUEST as LARGEST_SCREENING
 from credit_service.supervision.screening.routes import SCREENING_PATH
 from credit_service.supervision.screening.routes import router as screening_router
@@ -298,6 +300,8 @@ def create_app(
         punctuality_router,
         classes_router,
         class_runs_router,
+        tiers_router,
+        statistics_router,
         accounts_router,
         oauth_router,
         access_router,

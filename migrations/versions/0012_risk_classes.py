@@ -53,7 +53,7 @@ CREATE TABLE entity_class (
 ) WITH (fillfactor = 90);
 CREATE INDEX entity_class_place ON entity_class (risk_class, division, uscc) INCLUDE (industry);
 CREATE INDEX entity_class_division ON entity_class (division, uscc) INCLUDE (industry, risk_class);
-CREATE INDEX entity_class_points ON entity_class (points, uscc) INCLUDE (risk_class, division, industry);
+CREATE INDEX entity_class_points ON entity_class (risk_class, points, uscc) INCLUDE (division, industry);
 CREATE INDEX entity_class_since ON entity_class (since, uscc) INCLUDE (risk_class, division, industry);
 CREATE INDEX entity_class_fresh_until ON entity_class (fresh_until) WHERE fresh_until <> 'infinity';
 CREATE TABLE class_tag (

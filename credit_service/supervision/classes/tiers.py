@@ -1,0 +1,200 @@
+"""Entities by class, place, list, kind of record and date: pages in three orders, and counts that are exact.
+
+A page starts where an index says, whatever its depth. Counts by class, place and one list or kind are sums of the
+maintained ``class_count``, whose size follows the divisions and industries and not the entities; only with a date, or
+with a list and a kind at once, are the entities themselves counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from credit_service.platform.days import start_of
+
+if TYPE_CHECKING:
+    from credit_service.platform.database import AnyConnection
+
+ORDERS: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
+    "division": (("division", "uscc"), ("varchar", "varchar"), "ASC"),
+    "risk": (("risk_class", "points", "uscc"), ("varchar", "integer", "varchar"), "DESC"),
+    "since": (("since", "uscc"), ("timestamptz", "varchar"), "DESC"),
+}
+"""Orders by name: columns, their types, direction. ``risk`` begins with the worst, ``since`` with the newest."""
+
+_COLUMNS = """c.uscc, e.name, c.risk_class, c.points, c.division, c.industry, c.tags, c.since, c.evaluated_at,
+    c.rule_set_id, e.registration_status"""
+_PENDING = """
+SELECT EXISTS (SELECT FROM entity_change)
+    OR EXISTS (SELECT FROM entity_class WHERE fresh_until <= $1 AND fresh_until <> 'infinity')
+    OR EXISTS (SELECT FROM class_run WHERE kind = 'full' AND state = 'open')
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which entities. Empty members ask for nothing; ``since_from`` and ``since_to`` are days in Asia/Shanghai."""
+
+    classes: tuple[str, ...] = ()
+    division: str = ""
+    industry: str = ""
+    list_code: str | None = None
+    kind: str | None = None
+    since_from: date | None = None
+    since_to: date | None = None
+
+    @property
+    def tags(self) -> list[str]:
+        named = ((self.list_code, "list"), (self.kind, "kind"))
+        return [f"{prefix}:{value}" for value, prefix in named if value is not None]
+
+    @property
+    def counted_ahead(self) -> bool:
+        """Whether the maintained counts answer."""
+        return self.since_from is None and self.since_to is None and len(self.tags) <= 1
+
+
+def within(column: str, prefix: str, arguments: list[Any]) -> str:
+    """That a code column begins with a prefix, as a range an index is read by."""
+    arguments += [prefix, prefix + ":"]  # the colon follows the nine
+    return f"{column} >= ${len(arguments) - 1} AND {column} < ${len(arguments)}"
+
+
+def _conditions(filters: Filters, arguments: list[Any], place: str) -> list[str]:
+    """``place`` is the table whose columns say class and place: a tag's own where a tag leads."""
+    found = []
+    if len(filters.classes) == 1:
+        arguments.append(filters.classes[0])
+        found.append(f"{place}.risk_class = ${len(arguments)}")
+    elif filters.classes:
+        arguments.append(list(filters.classes))
+        found.append(f"{place}.risk_class = ANY(${len(arguments)}::varchar[])")
+    if filters.division:
+        found.append(within(f"{place}.division", filters.division, arguments))
+    if filters.industry:
+        found.append(within(f"{place}.industry", filters.industry, arguments))
+    if filters.since_from is not None:
+        arguments.append(start_of(filters.since_from))
+        found.append(f"c.since >= ${len(arguments)}")
+    if filters.since_to is not None:
+        arguments.append(start_of(filters.since_to + timedelta(days=1)))
+        found.append(f"c.since < ${len(arguments)}")
+    return found
+
+
+def _from(filters: Filters, arguments: list[Any], order: str) -> tuple[str, list[str], str]:
+    """The tables, the conditions, and the table that class and place are read from."""
+    tags = filters.tags
+    if tags and order == "division":
+        arguments.append(tags[0])
+        tables = "class_tag t JOIN entity_class c ON c.uscc = t.uscc"
+        conditions, place, rest = [f"t.tag = ${len(arguments)}"], "t", tags[1:]
+    else:
+        tables, conditions, place, rest = "entity_class c", [], "c", tags
+    for tag in rest:
+        arguments.append(tag)
+        conditions.append(f"EXISTS (SELECT FROM class_tag o WHERE o.uscc = c.uscc AND o.tag = ${len(arguments)})")
+    return tables, conditions + _conditions(filters, arguments, place), place
+
+
+def page_query(filters: Filters, order: str, after: Sequence[Any] | None, limit: int) -> tuple[str, list[Any]]:
+    """The statement of a page of ``limit`` + 1 rows, and its arguments."""
+    arguments: list[Any] = []
+    tables, conditions, place = _from(filters, arguments, order)
+    names, types, direction = ORDERS[order]
+    columns = [f"{place if name in ('division', 'uscc') else 'c'}.{name}" for name in names]
+    if after is not None:
+        places = []
+        for value, kind in zip(after, types, strict=True):
+            arguments.append(value)
+            places.append(f"${len(arguments)}::{kind}")
+        sign = ">" if direction == "ASC" else "<"
+        conditions.append(f"({', '.join(columns)}) {sign} ({', '.join(places)})")
+    arguments.append(limit + 1)
+    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+    by = ", ".join(f"{column} {direction}" for column in columns)
+    sql = f"""
+        SELECT {_COLUMNS} FROM {tables} JOIN entity e ON e.uscc = c.uscc {where}
+        ORDER BY {by} LIMIT ${len(arguments)}
+    """
+    return sql, arguments
+
+
+def place_of(order: str, row: Any) -> list[Any]:
+    """Where a page goes on after a row."""
+    return [row[name] for name in ORDERS[order][0]]
+
+
+async def page(
+    connection: AnyConnection, filters: Filters, order: str, after: Sequence[Any] | None, limit: int
+) -> list[Any]:
+    sql, arguments = page_query(filters, order, after, limit)
+    return list(await connection.fetch(sql, *arguments))
+
+
+async def count(connection: AnyConnection, filters: Filters) -> dict[str, int]:
+    """How many entities there are of each class; exact, as of the transaction."""
+    arguments: list[Any] = []
+    if filters.counted_ahead:
+        arguments.append((*filters.tags, "")[0])
+        conditions = ["c.tag = $1", *_conditions(filters, arguments, "c")]
+        sql = f"SELECT risk_class, sum(entities)::bigint AS n FROM class_count c WHERE {' AND '.join(conditions)}"
+    else:
+        tables, conditions, place = _from(filters, arguments, "division")
+        where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+        sql = f"SELECT {place}.risk_class, count(*) AS n FROM {tables} {where}"
+        return {row["risk_class"]: row["n"] for row in await connection.fetch(f"{sql} GROUP BY 1", *arguments)}
+    return {row["risk_class"]: row["n"] for row in await connection.fetch(f"{sql} GROUP BY 1", *arguments) if row["n"]}
+
+
+async def is_pending(connection: AnyConnection, now: datetime) -> bool:
+    """Whether some class has yet to follow a change, the time or a new rule set."""
+    return bool(await connection.fetchval(_PENDING, now))
+
+
+_MIGRATED = """
+WITH touched AS (SELECT DISTINCT uscc FROM class_history WHERE since >= $1 AND since < $2)
+SELECT coalesce(was.risk_class, '') AS before, now.risk_class AS after, count(*) AS n
+FROM touched t
+CROSS JOIN LATERAL (
+    SELECT * FROM class_history h WHERE h.uscc = t.uscc AND h.since < $2 ORDER BY since DESC, id DESC LIMIT 1
+) now
+LEFT JOIN LATERAL (
+    SELECT * FROM class_history h WHERE h.uscc = t.uscc AND h.since < $1 ORDER BY since DESC, id DESC LIMIT 1
+) was ON true
+{where} GROUP BY 1, 2
+"""
+
+
+async def distribution(connection: AnyConnection, filters: Filters, day: date | None) -> dict[str, int]:
+    """Entities of each class now, or at the end of a day: the sum of every change up to it."""
+    if day is None:
+        return await count(connection, filters)
+    arguments: list[Any] = [(*filters.tags, "")[0], day]
+    conditions = ["f.tag = $1", "f.day <= $2", *_conditions(filters, arguments, "f")]
+    rows = await connection.fetch(
+        f"SELECT risk_class, sum(change)::bigint AS n FROM class_flow f WHERE {' AND '.join(conditions)} GROUP BY 1",
+        *arguments,
+    )
+    return {row["risk_class"]: row["n"] for row in rows if row["n"]}
+
+
+async def migration(
+    connection: AnyConnection, first: date, last: date, division: str, industry: str
+) -> dict[tuple[str, str], int]:
+    """From which class (empty: none yet) to which, between the ends of two days; places are those of the later one.
+
+    Only entities with a change between are looked at; all others stay what the later distribution says they are.
+    """
+    filters = Filters(division=division, industry=industry)
+    arguments: list[Any] = [start_of(first + timedelta(days=1)), start_of(last + timedelta(days=1))]
+    conditions = _conditions(filters, arguments, "now")
+    sql = _MIGRATED.format(where=f"WHERE {' AND '.join(conditions)}" if conditions else "")
+    found = {(row["before"], row["after"]): row["n"] for row in await connection.fetch(sql, *arguments)}
+    for risk_class, total in (await distribution(connection, filters, last)).items():
+        stayed = total - sum(n for (_, after), n in found.items() if after == risk_class)
+        if stayed:
+            found[risk_class, risk_class] = found.get((risk_class, risk_class), 0) + stayed
+    return found
