@@ -10,6 +10,7 @@ from credit_service.objections.commands import WORKFLOW
 from credit_service.objections.contract import ObjectionApplication
 from credit_service.platform.http import change, json_answer
 from credit_service.platform.idempotency import StoredAnswer
+from credit_service.workflows.attachments import add_attachments
 from credit_service.workflows.commands import version_tag
 from credit_service.workflows.models import CaseRead
 from credit_service.workflows.routes import Applicant, IdempotencyKey, add_actions, add_reading, caller_of, read_of
@@ -36,3 +37,4 @@ async def object_to_record(
 
 add_reading(router, WORKFLOW, PATH)
 add_actions(router, WORKFLOW, PATH)
+add_attachments(router, WORKFLOW, PATH)

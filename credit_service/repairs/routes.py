@@ -15,6 +15,7 @@ from credit_service.platform.idempotency import StoredAnswer
 from credit_service.repairs import commands
 from credit_service.repairs.commands import WORKFLOW
 from credit_service.repairs.contract import Eligibility, RepairApplication, RepairReceipt
+from credit_service.workflows.attachments import add_attachments
 from credit_service.workflows.routes import (
     Applicant,
     IdempotencyKey,
@@ -62,3 +63,4 @@ async def read_eligibility(
 
 add_reading(router, WORKFLOW, PATH)
 add_actions(router, WORKFLOW, PATH)
+add_attachments(router, WORKFLOW, PATH)

@@ -17,9 +17,12 @@ from credit_service.audit import events
 from credit_service.catalogue.models import Catalogue, DeadlineRule
 from credit_service.deadlines.calendars import load_calendar
 from credit_service.entities import commands as entities
+from credit_service.evidence import commands as evidence
+from credit_service.evidence.commands import Subject
 from credit_service.platform.context import Actor
 from credit_service.platform.days import day_of
 from credit_service.platform.errors import (
+    INVALID_REQUEST,
     NOT_FOUND,
     PRECONDITION_FAILED,
     PRECONDITION_REQUIRED,
@@ -29,7 +32,7 @@ from credit_service.platform.errors import (
 from credit_service.records import life
 from credit_service.records.models import Record
 from credit_service.workflows import rules, store, timing
-from credit_service.workflows.contract import StepBody
+from credit_service.workflows.contract import Material, StepBody
 from credit_service.workflows.machine import Machine, Party, Step
 from credit_service.workflows.models import Case
 from credit_service.workflows.rules import NO_COMPETENT_AUTHORITY, Standing
@@ -102,6 +105,11 @@ class Workflow:
 def version_tag(case: Case) -> str:
     """The ETag by which a step is asked for."""
     return f'"v{case.version}"'
+
+
+def files_of(case: Case) -> Subject:
+    """What the attachments of a case are given to."""
+    return Subject(case.uscc, case.type, case.id)
 
 
 async def standing_of(session: AsyncSession, principal: Principal) -> Standing:
@@ -197,6 +205,7 @@ async def open_case(
         changed_at=caller.now,
     )
     turn = await _turn(session, caller, workflow, case, record, step, body)
+    await _check_attachments(turn)
     for name in step.guards:
         await workflow.guards[name](turn)
     session.add(case)
@@ -292,6 +301,7 @@ async def _perform(
 ) -> None:
     step = rules.legal_step(workflow.machine, case.state, action, found)
     turn = await _turn(session, caller, workflow, case, record, step, body)
+    await _check_attachments(turn)
     for name in step.guards:
         await workflow.guards[name](turn)
     acting = step.by & found
@@ -303,6 +313,22 @@ async def _perform(
     keep(session, caller.actor, caller.now, case, action, body.reason)
     await session.flush()
     await workflow.tell(turn)
+
+
+async def _check_attachments(turn: Turn) -> None:
+    """Materials name files that the case holds: they are uploaded to a draft. Raises ``INVALID_REQUEST``."""
+    materials: list[Material] = getattr(turn.body, "materials", [])
+    if not any(material.attachment_ids for material in materials):
+        return
+    held = {attachment.id for attachment in await evidence.listed(turn.session, files_of(turn.case))}
+    errors = [
+        FieldError(f"/materials/{index}/attachment_ids/{place}", "a file of this case")
+        for index, material in enumerate(materials)
+        for place, attachment_id in enumerate(material.attachment_ids)
+        if attachment_id not in held
+    ]
+    if errors:
+        raise Problem(INVALID_REQUEST, errors=errors)
 
 
 async def _move(turn: Turn, acting: frozenset[Party]) -> None:

@@ -12,6 +12,9 @@ from credit_service.workflows.machine import Machine, Party, Step
 CASE_ACTION_ILLEGAL = ProblemType(
     "case-action-illegal", 409, "当前状态不允许该操作", "The case's state does not allow this"
 )
+CASE_CLOSED = ProblemType(
+    "case-closed", 409, "当前不可增减附件", "The case takes no files from this caller, or none any more"
+)
 CONFLICT_OF_INTEREST = ProblemType(
     "conflict-of-interest", 409, "经办人应当回避", "This officer must stand aside (separation of duties)"
 )
