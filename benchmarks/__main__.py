@@ -1,4 +1,4 @@
-"""``python -m benchmarks lookup|imports|uscc|all``: each benchmark in a process of its own, one JSON object printed."""
+"""``python -m benchmarks NAME|all``: each benchmark in a process of its own, one JSON object printed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import subprocess
 import sys
 from typing import Any
 
-NAMES = ("lookup", "imports", "uscc")
+NAMES = ("lookup", "imports", "uscc", "recovery")
 
 
 def measure(name: str, arguments: list[str]) -> Any:
@@ -25,7 +25,7 @@ def main() -> None:
     elif name == "all" and not arguments:
         result = {each: measure(each, []) for each in NAMES}
     else:
-        raise SystemExit("usage: python -m benchmarks lookup|imports|uscc [its options] | all")
+        raise SystemExit(f"usage: python -m benchmarks {'|'.join(NAMES)} [its options] | all")
     print(json.dumps(result, ensure_ascii=False, indent=2))
 
 

@@ -161,3 +161,13 @@ async def tagged_codes(server: EmbeddedServer, audience: str) -> list[tuple[str,
     finally:
         await connection.close()
     return [(row["uscc"], row["etag"]) for row in rows]
+
+
+async def count(server: EmbeddedServer) -> int:
+    """How many entities the registry holds."""
+    connection = await asyncpg.connect(**connect_arguments(server.owner_url))
+    try:
+        found: int = await connection.fetchval("SELECT count(*) FROM entity")
+    finally:
+        await connection.close()
+    return found

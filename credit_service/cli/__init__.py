@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from credit_service.cli import accounts, calendar, catalogue, contract, database, imports, log, serve
+from credit_service.cli import accounts, backup, calendar, catalogue, contract, database, imports, log, serve
 
 app = typer.Typer(
     name="credit-service",
@@ -18,6 +18,9 @@ app.command("serve")(serve.serve)
 app.command("worker")(serve.worker)
 app.command("healthcheck")(serve.healthcheck)
 app.command("import")(imports.import_file)
+app.command("backup")(backup.backup)
+app.command("verify-backup")(backup.verify_backup)
+app.command("restore")(backup.restore)
 app.command("openapi")(contract.openapi)
 app.command("record-schemas")(contract.record_schemas)
 app.command("version")(contract.version)

@@ -59,7 +59,7 @@ def addresses(data: Path | None) -> Iterator[Addresses]:
     if found is not None:
         yield found
         return
-    server = EmbeddedServer(data or settings.data_dir)
+    server = EmbeddedServer(data or settings.data_dir, wal_archive=settings.wal_archive_dir)
     try:
         server.start()
     except AlreadyRunning:

@@ -58,7 +58,7 @@ def serve(
         found, server = _open(stack, settings)
         if settings.workers > 1:
             _share_metrics(stack, server)
-        with _spinner("正在准备数据库 Preparing the database"):
+        with spinner("正在准备数据库 Preparing the database"):
             prepare(found.owner)
         if demo:
             _load_demo(found, settings)
@@ -114,7 +114,8 @@ def _free(host: str, port: int) -> bool:
                 return True
 
 
-def _spinner(text: str) -> AbstractContextManager[object]:
+def spinner(text: str) -> AbstractContextManager[object]:
+    """Something that moves while a command is busy."""
     from rich.console import Console
 
     return Console(stderr=True).status(text)
@@ -127,9 +128,9 @@ def _open(stack: ExitStack, settings: Settings) -> tuple[Addresses, EmbeddedServ
     found = external(settings)
     if found is not None:
         return found, None
-    server = EmbeddedServer(settings.data_dir)
+    server = EmbeddedServer(settings.data_dir, wal_archive=settings.wal_archive_dir)
     try:
-        with _spinner("正在启动内置PostgreSQL Starting the embedded PostgreSQL"):
+        with spinner("正在启动内置PostgreSQL Starting the embedded PostgreSQL"):
             server.start()
     except EmbeddedServerError as error:
         raise fail(str(error)) from error

@@ -29,6 +29,7 @@ import asyncpg
 from credit_service.platform import embedded_runtime as runtime
 from credit_service.platform.database import connect_arguments
 from credit_service.platform.embedded_runtime import EmbeddedServerError, ServerUser
+from credit_service.platform.wal_archive import archive_settings
 
 __all__ = ["AlreadyRunning", "EmbeddedServer", "EmbeddedServerError"]
 
@@ -73,13 +74,25 @@ class EmbeddedServer:
 
     The addresses need no start: a second process may use those of a server that another one keeps.
     Call ``start`` and ``stop`` outside an event loop. ``options`` override settings for this start only.
+    WAL is archived into ``wal_archive``; ``patience`` is how many seconds a start may take.
     """
 
-    def __init__(self, data_dir: Path, *, options: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        options: Mapping[str, str] | None = None,
+        wal_archive: Path | None = None,
+        patience: float = START_SECONDS,
+    ) -> None:
         self.data_dir = data_dir.expanduser().resolve()
         self.cluster = self.data_dir / "postgres"
         self.log = self.data_dir / "postgres.log"
         self._options = dict(options or {})
+        self._wal_archive = wal_archive.expanduser().resolve() if wal_archive is not None else None
+        if self._wal_archive is not None:
+            self._options = archive_settings(self._wal_archive) | self._options
+        self._patience = patience
         self._lock: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._user: ServerUser | None = None
@@ -187,6 +200,19 @@ class EmbeddedServer:
     ) -> None:
         self.stop()
 
+    def maintain(self, *statements: str) -> None:
+        """Run statements as the superuser, each in a transaction of its own. Call it outside an event loop."""
+
+        async def run() -> None:
+            connection = await asyncpg.connect(**connect_arguments(self.url("postgres", "postgres")))
+            try:
+                for statement in statements:
+                    await connection.execute(statement)
+            finally:
+                await connection.close()
+
+        asyncio.run(run())
+
     # Steps ---------------------------------------------------------------------------------------------------------
 
     def _take_folder(self) -> None:
@@ -229,6 +255,8 @@ class EmbeddedServer:
 
     def _prepare_folders(self) -> None:
         self._own_folder(self.socket_dir)
+        if self._wal_archive is not None:
+            self._own_folder(self._wal_archive)
         if not self.first_start:
             self._own_folder(self.cluster)
         if self._user is not None and not runtime.may("-x", self.data_dir, self._user):
@@ -345,7 +373,7 @@ class EmbeddedServer:
     async def _connect_when_ready(self) -> asyncpg.Connection[Any]:
         assert self._process is not None
         arguments = connect_arguments(self.url("postgres", "postgres"))
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + self._patience
         while True:
             try:
                 return cast("asyncpg.Connection[Any]", await asyncpg.connect(**arguments))

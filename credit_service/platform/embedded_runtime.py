@@ -7,7 +7,7 @@ import pwd
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -86,15 +86,17 @@ def identity(user: ServerUser | None) -> dict[str, Any]:
     return {"user": user.uid, "group": user.gid, "extra_groups": []}
 
 
-def run(command: Sequence[str], user: ServerUser | None) -> subprocess.CompletedProcess[str]:
-    """Run a short command as the server's user; the caller judges its return code."""
+def run(
+    command: Sequence[str], user: ServerUser | None, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command as the server's user with nothing but ``environment`` added; the caller judges its return code."""
     return subprocess.run(  # noqa: S603
         command,
         capture_output=True,
         text=True,
         errors="replace",
         cwd="/",
-        env=ENVIRONMENT,
+        env={**ENVIRONMENT, **(environment or {})},
         check=False,
         **identity(user),
     )

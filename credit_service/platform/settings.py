@@ -59,6 +59,10 @@ class Settings(BaseSettings):
     database_role: str = Field(default="credit_service", description="Role the service acts as; no UPDATE on history")
     database_pool_size: int = Field(default=10, ge=1, le=200, description="Connections of one process")
     data_dir: Path = Field(default_factory=default_data_directory, description="Embedded database, keys")
+    wal_archive_dir: Path | None = Field(default=None, description="The embedded database archives its WAL here")
+    backup_url: SecretStr | None = Field(
+        default=None, description="postgresql:// address of a login with REPLICATION, for backups of a server of yours"
+    )
     keys_dir: Path | None = Field(default=None, description="Token signing keys; defaults to data_dir/keys")
 
     catalogue_dir: Path | None = Field(default=None, description="Folder of the legal catalogue; default: as shipped")
