@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 from credit_service.catalogue.formats import FORMATS, FormatBroken
 from credit_service.catalogue.models import Field, Item
+from credit_service.identity.personal import holds_identity_number, scrub
 from credit_service.platform.errors import FieldError
 
 Facts = dict[str, Any]
@@ -23,6 +24,7 @@ _WHOLE = re.compile(r"-?\d{1,18}", re.ASCII)
 _LONGEST_TEXT = 8000
 _LONGEST_NAME = 64
 _MOST_VALUES = 20
+REPRESENTATIVE = "legal_representative"
 _PLACES = {"public": 0, "shared": 1, "restricted": 2, "never": 3}
 
 
@@ -31,12 +33,13 @@ class _Refused(Exception):
 
 
 class CheckedFacts(NamedTuple):
-    """Normalised facts by publication range 社会公开 / 政务共享 / 授权查询, and what is wrong with them."""
+    """Normalised facts by publication range 社会公开 / 政务共享 / 授权查询, their faults, the names of those masked."""
 
     public: Facts
     shared: Facts
     restricted: Facts
     errors: list[FieldError]
+    masked: tuple[str, ...] = ()
 
 
 def amount(value: Any) -> str:
@@ -153,14 +156,68 @@ def _check_of(field: Field) -> Check:
             return _text(limit)
 
 
+def _policy_of(field: Field, *, names_representative: bool) -> Check | None:
+    """What happens to personal information in the field; ``None`` where its type leaves no room for any."""
+    if field.format is not None or field.type not in ("string", "text", "list"):
+        return None
+
+    def mask(text: str) -> str:
+        return scrub(text, names_representative=names_representative).text
+
+    def refuse(text: str) -> str:
+        found = scrub(text, names_representative=names_representative).found
+        if found:
+            raise _Refused("personal information: " + "、".join(found))
+        return text
+
+    def identifier(text: str) -> str:
+        # A number of the field's own (税务登记号) may be made of its owner's identity number; then it is not kept.
+        if not holds_identity_number(text):
+            return text
+        if field.required:
+            raise _Refused("personal information: identity-number")
+        return ""
+
+    return {"mask": mask, "refuse": refuse, "identifier": identifier}[field.personal_information]
+
+
+def _kept(policy: Check, value: Any) -> Any:
+    """The text, or the list of texts, without personal information."""
+    if isinstance(value, str):
+        return policy(value) if value not in _known_clean else value
+    return [policy(part) for part in value]
+
+
+_known_clean: set[str] = set()
+"""Short texts in which nothing was found: files repeat them row after row. Nothing else is remembered."""
+_MOST_KNOWN = 5000
+_LONGEST_KNOWN = 200
+
+
+def _remember(text: Any) -> None:
+    if isinstance(text, str) and len(text) <= _LONGEST_KNOWN:
+        if len(_known_clean) >= _MOST_KNOWN:
+            _known_clean.clear()
+        _known_clean.add(text)
+
+
 class FactsChecker:
     """The compiled checks of one item; call it with the facts of a record."""
 
     __slots__ = ("_checks", "_names")
 
     def __init__(self, item: Item) -> None:
+        named = any(f.name == REPRESENTATIVE and f.publication == "public" for f in item.fields)
         self._checks = [
-            (f.name, _check_of(f), _PLACES[f.publication], f.required, f.required_if or {}) for f in item.fields
+            (
+                f.name,
+                _check_of(f),
+                _PLACES[f.publication],
+                f.required,
+                f.required_if or {},
+                _policy_of(f, names_representative=named),
+            )
+            for f in item.fields
         ]
         self._names = item.field_names
 
@@ -168,11 +225,19 @@ class FactsChecker:
         """Every fault at once; a value that is missing, ``None`` or empty counts as absent."""
         split: tuple[Facts, Facts, Facts, Facts] = ({}, {}, {}, {})
         errors: list[FieldError] = []
-        for name, check, place, required, required_if in self._checks:
+        masked: tuple[str, ...] = ()
+        for name, check, place, required, required_if, policy in self._checks:
             value = facts.get(name)
             if value is not None and value != "":
                 try:
                     checked = check(value)
+                    if policy is not None:
+                        stated = checked
+                        checked = _kept(policy, stated)
+                        if checked != stated:
+                            masked += (name,)
+                        else:
+                            _remember(stated)
                 except _Refused as refused:
                     errors.append(FieldError(f"/facts/{name}", str(refused)))
                     continue
@@ -185,7 +250,7 @@ class FactsChecker:
                 errors.append(FieldError(f"/facts/{name}", "required for these facts"))
         if not facts.keys() <= self._names:
             errors += _unknown(facts.keys() - self._names)
-        return CheckedFacts(split[0], split[1], split[2], errors)
+        return CheckedFacts(split[0], split[1], split[2], errors, masked)
 
 
 def _unknown(names: set[str]) -> list[FieldError]:

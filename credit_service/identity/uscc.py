@@ -69,9 +69,9 @@ def compose(prefix: str, division: str, body: str) -> str:
     return first17 + check_character(first17)
 
 
-def is_resident_identity_number(text: str) -> bool:
+def is_resident_identity_number(text: str, *, regions: frozenset[str] = _REGIONS) -> bool:
     """Whether ``text`` (normalised) has the form of a resident identity number (GB 11643): 18 digits, or 15."""
-    if text[:1] not in _REGIONS or not (text.isascii() and text[:17].isdigit()):
+    if text[:1] not in regions or not (text.isascii() and text[:17].isdigit()):
         return False
     if len(text) == _SHORT_IDENTITY_LENGTH:
         return _is_day("19" + text[6:12])

@@ -19,6 +19,7 @@ from credit_service.catalogue.rules import item_in_force
 from credit_service.entities import commands as entities
 from credit_service.entities.models import Entity
 from credit_service.entities.rules import is_known_as
+from credit_service.identity.personal import scrub
 from credit_service.identity.uscc import Uscc
 from credit_service.platform.context import Actor
 from credit_service.platform.days import day_of
@@ -39,8 +40,10 @@ EXCLUDED = "record.excluded"
 
 async def draft_of(
     session: AsyncSession, catalogue: Catalogue, actor: Actor, now: datetime, body: RecordSubmission
-) -> Draft:
+) -> tuple[Draft, list[str]]:
     """Check a submission against the catalogue, the agency's grants and the item's fields.
+
+    Gives the draft, and warnings of personal information that was masked in it.
 
     Raises ``USCC_INVALID``, ``NATURAL_PERSON_IDENTIFIER``, ``CATALOGUE_ITEM_UNKNOWN``, ``CATALOGUE_ITEM_NOT_IN_FORCE``,
     ``AGENCY_NOT_GRANTED`` and ``RECORD_REFUSED`` (each field with its rule).
@@ -51,6 +54,8 @@ async def draft_of(
     if agency is None or not may_submit(agency.grants, item.code, authority.division):
         raise Problem(AGENCY_NOT_GRANTED, errors=[FieldError("/item_code", "agency-grant")])
     facts = checker_of(item)(body.facts)
+    basis = scrub(body.legal_basis).text
+    masked = [*(["legal_basis"] if basis != body.legal_basis else []), *facts.masked]
     subject = await _subject(session, body.uscc)
     notices = tuple(notice.model_dump(mode="json") for notice in body.notices)
     consent = body.consent.model_dump(mode="json") if body.consent else None
@@ -63,7 +68,7 @@ async def draft_of(
     ]
     if errors:
         raise Problem(RECORD_REFUSED, errors=errors)
-    return Draft(
+    draft = Draft(
         item=item,
         uscc=subject.value,
         entity_name=body.entity_name,
@@ -74,7 +79,7 @@ async def draft_of(
         authority_name=body.authority_name,
         source_uscc=agency.uscc,
         source_name=agency.name,
-        legal_basis=body.legal_basis,
+        legal_basis=basis,
         public_facts=facts.public,
         shared_facts=facts.shared,
         restricted_facts=facts.restricted,
@@ -82,6 +87,7 @@ async def draft_of(
         consent=consent,
         publicity_grounds=body.publicity_grounds.model_dump(exclude_none=True) if body.publicity_grounds else None,
     )
+    return draft, rules.masked_warnings(masked)
 
 
 async def _subject(session: AsyncSession, text: str) -> Uscc:
@@ -103,10 +109,10 @@ async def submit(
     Proof of notice that comes with an otherwise unchanged re-submission counts as a correction: it may open publicity.
     Raises what ``draft_of`` raises, and ``RECORD_CLOSED`` when the record was repaired, annulled or withdrawn.
     """
-    draft = await draft_of(session, catalogue, actor, now, body)
+    draft, masked = await draft_of(session, catalogue, actor, now, body)
     code = Uscc.parse(draft.uscc, admit_bad_check_digit=True)
     entity = await entities.ensure_entity(session, actor, now, code, draft.entity_name)
-    warnings = await _warnings(session, entity, draft)
+    warnings = [*masked, *await _warnings(session, entity, draft)]
     current = await store.by_natural_key(session, draft.natural_key)
     if current is not None and is_unchanged(current, draft):
         return _receipt(Outcome.UNCHANGED, current, warnings)

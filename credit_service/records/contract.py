@@ -9,15 +9,16 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 from pydantic import Field as ApiField
 
+from credit_service.identity.clean_text import CleanText, Reference
 from credit_service.notifications.rules import ServiceMeans
 from credit_service.records.models import NoticeKind, Outcome
 
 DocumentNumber = Annotated[
-    str, ApiField(min_length=1, max_length=128, description="决定文书号 Number of the deciding document")
+    Reference, ApiField(min_length=1, max_length=128, description="决定文书号 Number of the deciding document")
 ]
 
 
-Reason = Annotated[str, ApiField(min_length=4, max_length=2000, description="理由 Reason")]
+Reason = Annotated[CleanText, ApiField(min_length=4, max_length=2000, description="理由 Reason")]
 
 
 class Strict(BaseModel):
@@ -30,17 +31,19 @@ class Notice(Strict):
     """A notice 告知书 served on the subject, and what proves it."""
 
     kind: NoticeKind = ApiField(description="告知书类型")
-    document_number: str | None = ApiField(default=None, max_length=128, description="告知书文号")
+    document_number: Reference | None = ApiField(default=None, max_length=128, description="告知书文号")
     served_on: date = ApiField(description="送达日期 Day of service (Asia/Shanghai)")
     means: ServiceMeans = ApiField(description="送达方式")
-    evidence: str = ApiField(min_length=2, max_length=500, description="送达凭证 Reference of the proof of service")
+    evidence: CleanText = ApiField(
+        min_length=2, max_length=500, description="送达凭证 Reference of the proof of service"
+    )
 
 
 class Consent(Strict):
     """上级机关同意 The next higher authority's consent to a listing or a removal (Order 44 art. 22)."""
 
     authority_uscc: str = ApiField(max_length=40, description="同意机关统一社会信用代码")
-    authority_name: str = ApiField(min_length=2, max_length=200, description="同意机关")
+    authority_name: Reference = ApiField(min_length=2, max_length=200, description="同意机关")
     document_number: DocumentNumber
     consented_on: date = ApiField(description="同意日期")
 
@@ -63,12 +66,12 @@ class RecordSubmission(Strict):
         max_length=64, description="目录事项代码 Catalogue item", examples=["administrative-penalty"]
     )
     uscc: str = ApiField(max_length=40, description="统一社会信用代码 Unified social credit code of the entity")
-    entity_name: str = ApiField(min_length=2, max_length=200, description="行政相对人名称 Name of the entity")
+    entity_name: Reference = ApiField(min_length=2, max_length=200, description="行政相对人名称 Name of the entity")
     document_number: DocumentNumber
     decided_on: date = ApiField(description="决定日期 Decision date (Asia/Shanghai)")
     valid_until: date | None = ApiField(default=None, description="有效期至 End of validity; 2099-12-31 is open-ended")
     authority_uscc: str = ApiField(max_length=40, description="决定机关统一社会信用代码 Code of the deciding authority")
-    authority_name: str = ApiField(min_length=2, max_length=200, description="决定机关 Deciding authority")
+    authority_name: Reference = ApiField(min_length=2, max_length=200, description="决定机关 Deciding authority")
     legal_basis: str = ApiField(min_length=2, max_length=4000, description="依据 Provision the decision cites")
     notices: list[Notice] = ApiField(
         default_factory=list, max_length=10, description="告知送达 Notices served on the subject, with their evidence"
@@ -105,7 +108,7 @@ class AnnulmentBasis(Strict):
         description="行政复议, 判决, 自行撤销, 上级监督"
     )
     document_number: DocumentNumber
-    authority_name: str = ApiField(min_length=2, max_length=200, description="作出机关")
+    authority_name: Reference = ApiField(min_length=2, max_length=200, description="作出机关")
     decided_on: date = ApiField(description="作出日期; the three working days to withdraw run from here")
 
 
@@ -145,10 +148,10 @@ class Shielding(Strict):
     """临时屏蔽 A court has approved a reorganisation plan or a settlement (国办发〔2025〕22号 七, Order 36)."""
 
     reason: Reason
-    court_name: str = ApiField(min_length=2, max_length=200, description="裁定法院")
+    court_name: Reference = ApiField(min_length=2, max_length=200, description="裁定法院")
     ruling_number: DocumentNumber
     ruled_on: date = ApiField(description="裁定日期")
-    declaration: str = ApiField(min_length=4, max_length=2000, description="声明 Declaration shown with the file")
+    declaration: CleanText = ApiField(min_length=4, max_length=2000, description="声明 Declaration shown with the file")
 
 
 class Unshielding(Strict):

@@ -55,22 +55,32 @@ class RecordState(BaseModel):
     state: str = ApiField(description="状态")
     state_from: datetime = ApiField(description="状态起始时间 (UTC)")
     version: int = ApiField(description="版本")
+    warnings: list[str] = ApiField(
+        default_factory=list, description="提示 Warnings, e.g. of masked personal information"
+    )
 
 
-def _answer(record: Record) -> StoredAnswer:
-    content = RecordState(**record.model_dump(include=set(RecordState.model_fields)))
+def _answer(record: Record, warnings: Sequence[str] = ()) -> StoredAnswer:
+    content = RecordState(**record.model_dump(include=set(RecordState.model_fields)), warnings=list(warnings))
     return json_answer(content.model_dump(mode="json"), 200, {"ETag": life.version_tag(record)})
 
 
 Run = Callable[[AsyncSession, Catalogue, Actor, datetime, Record], Awaitable[Record]]
 
 
-async def _change(request: Request, principal: Principal, record_id: UUID, if_match: str | None, run: Run) -> Response:
+async def _change(
+    request: Request,
+    principal: Principal,
+    record_id: UUID,
+    if_match: str | None,
+    run: Run,
+    warnings: Sequence[str] = (),
+) -> Response:
     state, actor = request.app.state, actor_of(request, principal)
 
     async def changed(session: AsyncSession) -> StoredAnswer:
         record = await life.for_change(session, actor, record_id, if_match)
-        return _answer(await run(session, state.catalogue, actor, state.clock.now(), record))
+        return _answer(await run(session, state.catalogue, actor, state.clock.now(), record), warnings)
 
     return await change(request, principal, changed)
 
@@ -103,16 +113,18 @@ async def correct(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """更正 Correct what a record says; item, document, entity and authority stay."""
+    warnings: list[str] = []
 
     async def run(session: AsyncSession, catalogue: Catalogue, actor: Actor, now: datetime, record: Record) -> Record:
-        draft = await commands.draft_of(session, catalogue, actor, now, body.record)
+        draft, masked = await commands.draft_of(session, catalogue, actor, now, body.record)
+        warnings.extend(masked)
         corrected = await life.correct(session, catalogue, actor, now, record, draft, body.reason)
         if body.basis is not None:
             _not_in_future(body.basis.decided_on <= day_of(now), "/basis/decided_on")
             await duties.record_withdrawal(session, catalogue, actor, now, record, body.basis.decided_on)
         return corrected
 
-    return await _change(request, principal, record_id, if_match, run)
+    return await _change(request, principal, record_id, if_match, run, warnings)
 
 
 @router.post(f"{PATH}/annulment", response_model=RecordState)

@@ -97,6 +97,14 @@ def check_dates(decided_on: date, valid_until: date | None, today: date) -> list
     return errors
 
 
+MASKED = "personal-information-masked"
+
+
+def masked_warnings(names: Iterable[str]) -> list[str]:
+    """What a receipt says of fields in which personal information was masked."""
+    return [f"{MASKED}:{name}" for name in names]
+
+
 def check_subject(item: Item, uscc: str) -> list[FieldError]:
     """Some items are about one kind of subject only, such as 政务诚信: bodies whose code begins with 11."""
     if item.subject_prefix is not None and not uscc.startswith(item.subject_prefix):

@@ -32,7 +32,8 @@ def faults(**changes: Any) -> list[tuple[str, str]]:
 
 
 def test_facts_are_split_by_publication_range() -> None:
-    public, shared, restricted, errors = validate_facts(PENALTY, GOOD)
+    public, shared, restricted, errors, masked = validate_facts(PENALTY, GOOD)
+    assert masked == ()
     assert errors == []
     assert public["fine_amount"] == "12000.00"
     assert shared == {"legal_representative": "王某"}

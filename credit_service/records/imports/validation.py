@@ -7,7 +7,6 @@ refused row but its number, its fields' names and the rules it broke leaves this
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -22,11 +21,13 @@ from credit_service.catalogue.models import Catalogue, Item, SeverityRule
 from credit_service.catalogue.rules import item_in_force
 from credit_service.entities.rules import comparable_name
 from credit_service.identity import batch
-from credit_service.identity.uscc import is_resident_identity_number, normalise
+from credit_service.identity.personal import holds_identity_number, scrub
+from credit_service.identity.uscc import normalise
 from credit_service.platform.context import Actor
 from credit_service.platform.days import day_of
 from credit_service.platform.errors import FieldError, Problem
 from credit_service.records import rules
+from credit_service.records.imports.persons import is_natural_person
 from credit_service.records.imports.staging import assessment_text, staged_line, standing_text
 from credit_service.records.imports.templates import Plan, template_of
 from credit_service.records.imports.values import EMPTY, ValueRefused, parse_date, parse_list, parse_ten_thousand_yuan
@@ -112,6 +113,8 @@ class _Judge:
         self.out: list[str] = []
         self.judged = Judged()
         self.salts = b""
+        self.masked: list[str] = []
+        self.bases: dict[str, str] = {}
         self.targets = [target for _, target, _ in plan.positions]
         self.order = [position for position, _, _ in plan.positions]
         self.last_position = max(self.order, default=0)
@@ -159,7 +162,7 @@ class _Judge:
     # One row -------------------------------------------------------------------------------------------------------
 
     def _row(self, number: int, row: dict[str, str], code: str, verdict: int, index: int) -> None:
-        if _is_natural_person(row, verdict):
+        if is_natural_person(row, verdict):
             self.judged.natural_persons += 1
             self._refuse(number, [FieldError(self._label("person:category"), NATURAL_PERSON)])
             return
@@ -175,6 +178,7 @@ class _Judge:
 
     def _draft(self, row: dict[str, str], code: str, errors: list[FieldError]) -> Draft | None:
         """The row as a draft; every fault is added to ``errors``, and ``None`` means that no more could be found."""
+        self.masked = []
         texts = self._texts(row, errors)
         decided_on = self._date(row, "core:decided_on", errors)
         valid_until = self._date(row, "core:valid_until", errors)
@@ -199,6 +203,7 @@ class _Judge:
         errors += [FieldError(self._label("core:uscc"), e.rule) for e in rules.check_subject(item, code)]
         facts = checker_of(item)(self._facts(row, errors))
         errors += [FieldError(self._label("fact:" + e.pointer[7:]), e.rule) for e in facts.errors]
+        self.masked += facts.masked
         return Draft(
             item=item,
             uscc=code,
@@ -229,7 +234,20 @@ class _Judge:
                 errors.append(FieldError(self._label(f"core:{name}"), f"at most {longest} characters"))
             elif "\ufffd" in text or "\x00" in text:
                 errors.append(FieldError(self._label(f"core:{name}"), "encoding"))
+            elif name != "legal_basis" and holds_identity_number(text):
+                errors.append(FieldError(self._label(f"core:{name}"), "personal information: identity-number"))
+        basis = texts["legal_basis"]
+        texts["legal_basis"] = self._clean_basis(basis)
+        if texts["legal_basis"] != basis:
+            self.masked.append("legal_basis")
         return texts
+
+    def _clean_basis(self, basis: str) -> str:
+        """The cited provision without personal information; rows of a block cite few."""
+        known = self.bases.get(basis)
+        if known is None:
+            known = self.bases[basis] = scrub(basis).text
+        return known
 
     def _date(self, row: dict[str, str], target: str, errors: list[FieldError]) -> date | None:
         text = row.get(target, "")
@@ -371,7 +389,8 @@ class _Judge:
         wave = self.seen.get(key, 0) + 1
         self.seen[key] = wave
         salt = self.salts[32 * index : 32 * index + 32]
-        self.out.append(staged_line(number, wave, draft, salt, *self._assessed(draft)))
+        warnings = rules.masked_warnings(self.masked) if self.masked else ()
+        self.out.append(staged_line(number, wave, draft, salt, *self._assessed(draft), warnings))
 
 
 def _frozen(value: Any) -> Any:
@@ -385,19 +404,3 @@ def _typed(kind: str, text: str) -> Any:
     if kind == "list":
         return list(parse_list(text))
     return parse_ten_thousand_yuan(text)
-
-
-_PERSON_MARKS = ("person:certificate_number", "person:certificate_type", "person:sex", "person:age")
-_MASKED_NUMBER = re.compile(r"[1-8]\d{2,9}[*＊xX×]{4,}\d{0,3}[\dXx]?")
-
-
-def _is_natural_person(row: dict[str, str], verdict: int) -> bool:
-    """By its category, a column only persons fill, or an identity number, masked or not, where the code should be."""
-    if verdict == batch.NATURAL_PERSON or row.get("person:category", "").startswith("自然人"):
-        return True
-    if any(row.get(mark) for mark in _PERSON_MARKS):
-        return True
-    if verdict and _MASKED_NUMBER.fullmatch(row.get("core:uscc", "").strip()):
-        return True
-    name = row.get("core:entity_name", "")
-    return name[:1].isdigit() and is_resident_identity_number(normalise(name))

@@ -12,6 +12,7 @@ from pydantic import Field as ApiField
 from sqlalchemy import JSON, Column, LargeBinary
 from sqlmodel import Field, SQLModel
 
+from credit_service.identity.clean_text import CleanText, Reference
 from credit_service.notifications.rules import ServiceMeans
 from credit_service.platform.columns import code_column, instant_column, text_column, uscc_column
 from credit_service.platform.paging import Page
@@ -57,11 +58,13 @@ class ProceedingOpen(Strict):
 
     item_code: str = ApiField(max_length=64, description="目录事项代码 Catalogue item")
     uscc: str = ApiField(max_length=40, description="统一社会信用代码")
-    entity_name: str = ApiField(min_length=2, max_length=200, description="当事人名称 Name of the entity")
-    findings: str = ApiField(min_length=4, max_length=8000, description="事实 Facts found")
-    grounds: str = ApiField(min_length=4, max_length=8000, description="理由 Grounds")
-    legal_basis: str = ApiField(min_length=2, max_length=4000, description="依据 Provisions")
-    intended_content: str = ApiField(min_length=2, max_length=4000, description="拟作出的决定内容 Intended decision")
+    entity_name: Reference = ApiField(min_length=2, max_length=200, description="当事人名称 Name of the entity")
+    findings: CleanText = ApiField(min_length=4, max_length=8000, description="事实 Facts found")
+    grounds: CleanText = ApiField(min_length=4, max_length=8000, description="理由 Grounds")
+    legal_basis: CleanText = ApiField(min_length=2, max_length=4000, description="依据 Provisions")
+    intended_content: CleanText = ApiField(
+        min_length=2, max_length=4000, description="拟作出的决定内容 Intended decision"
+    )
 
 
 class NoticeOfIntent(Strict):
@@ -70,21 +73,21 @@ class NoticeOfIntent(Strict):
     document_number: DocumentNumber
     served_on: date = ApiField(description="送达日期")
     means: ServiceMeans = ApiField(description="送达方式")
-    evidence: str = ApiField(min_length=2, max_length=500, description="送达凭证")
+    evidence: CleanText = ApiField(min_length=2, max_length=500, description="送达凭证")
     statement_until: date = ApiField(description="陈述申辩截止日 Last day for the statement and defence")
 
 
 class Statement(Strict):
     """陈述申辩 What the subject says; recorded by the agency where it was made at the window or by letter."""
 
-    text: str = ApiField(min_length=2, max_length=8000, description="陈述申辩内容")
+    text: CleanText = ApiField(min_length=2, max_length=8000, description="陈述申辩内容")
 
 
 class Decision(Strict):
     """The decision that ends a proceeding: the record, and the answer to what the subject said."""
 
     record: RecordSubmission = ApiField(description="决定形成的记录 The decision as a record")
-    response: str | None = ApiField(
+    response: CleanText | None = ApiField(
         default=None, min_length=4, max_length=8000, description="对陈述申辩的复核意见 Required after a statement"
     )
 

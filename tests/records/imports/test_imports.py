@@ -377,3 +377,35 @@ async def test_a_job_renders_the_other_audiences(sender: Sender, owner: Owner, d
         ("subject", 30),
     ]
     assert await rendering.render_rest(database, UUID(imported["id"]), SystemClock()) == 0
+
+
+async def test_personal_information_in_a_file_is_masked_and_told_of(sender: Sender, owner: Owner) -> None:
+    """Masked in free text, dropped from numbers of the field's own, refused in what must stay as it is."""
+    rows = [
+        penalty(1),
+        penalty(2, facts=f"当事人张三({IDENTITY_NUMBER})电话13812345678，订单号13812345678"),
+        penalty(3, basis="《食品安全法》，联系人：王五"),
+        penalty(4, document=f"处罚{IDENTITY_NUMBER}号"),
+        penalty(5, remarks="１１０１０５１９４９１２３１００２Ｘ"),
+    ]
+    imported = (await sender.send(csv_file(rows))).json()
+    assert (imported["stored"], imported["refused"]) == (4, 1)
+    page = (await sender.get(imported["receipts"])).json()["receipts"]
+    masked = {receipt["row"]: receipt.get("warnings") for receipt in page}
+    told = "personal-information-masked:"
+    assert masked == {1: None, 2: [f"{told}violation_facts"], 3: [f"{told}legal_basis"], 4: None, 5: [f"{told}remarks"]}
+    [error] = (await sender.refusals(imported))[4]
+    assert (error["pointer"].split("/")[0], error["rule"]) == (
+        LABELS["document"],
+        "personal information: identity-number",
+    )
+    facts = await owner.fetchval("SELECT public_facts::text FROM record WHERE uscc = $1", company(2))
+    assert "当事人张某(〔身份证号码已隐去〕)电话〔电话号码已隐去〕，订单号13812345678" in facts
+    for (table,) in await owner.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"):
+        for row in await owner.fetch(f'SELECT * FROM "{table}"'):
+            kept = b"".join(value if isinstance(value, bytes) else str(value).encode() for value in row.values())
+            assert not any(trace.encode() in kept for trace in (IDENTITY_NUMBER[:-1], "１１０１", "王五")), table
+    again = (await sender.send(csv_file(rows), key="k2")).json()
+    assert (again["unchanged"], again["refused"]) == (4, 1)
+    page = (await sender.get(again["receipts"], outcome="unchanged")).json()["receipts"]
+    assert {receipt["row"]: receipt.get("warnings") for receipt in page} == {n: masked[n] for n in (1, 2, 3, 5)}

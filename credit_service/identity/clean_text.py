@@ -1,0 +1,34 @@
+"""Text members of the API that keep personal information out: masked, or refused without repeating it.
+
+    text: CleanText = Field(min_length=2, max_length=8000, description="...")
+
+Whoever needs to tell the sender what was masked calls ``personal.scrub`` instead.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
+
+from credit_service.identity.personal import holds_identity_number, scrub
+
+REFUSED = "personal-information"
+
+
+def _masked(text: str) -> str:
+    return scrub(text).text
+
+
+def _without_identity_number(text: str) -> str:
+    if holds_identity_number(text):
+        raise PydanticCustomError(REFUSED, "no identity number of a person")
+    return text
+
+
+CleanText = Annotated[str, AfterValidator(_masked)]
+"""Free text: numbers and names of persons are masked before anything is stored."""
+
+Reference = Annotated[str, AfterValidator(_without_identity_number)]
+"""A short text such as a document number or a name, where masking would spoil it: an identity number is refused."""
