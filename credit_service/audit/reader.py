@@ -63,6 +63,15 @@ class LogReader:
         """The oldest signed head of at least ``size`` entries."""
         return await self._head(_FIRST_WITH, number, size)
 
+    async def proof(self, sequence: int) -> str | None:
+        """A proof (C2SP tlog-proof) of an entry under the newest head, ``None`` before a head covers it."""
+        holders = [shard for shard in await self.shards() if shard.first_sequence <= sequence]
+        head = await self.head(holders[-1].number) if holders else None
+        if head is None or sequence - holders[-1].first_sequence >= head.size:
+            return None
+        index = sequence - holders[-1].first_sequence
+        return tlog_proof(index, await head.tree.inclusion(await self.connection(), index, head.size), head.note)
+
     async def _head(self, query: str, number: int, size: int | None) -> Head | None:
         tree = await self.tree(number)
         if tree is None:

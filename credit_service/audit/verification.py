@@ -28,6 +28,9 @@ FAULTS = {
     "root-differs": "树根不符 The tree is not the one that was signed",
     "log-rolled-back": "日志回退 The log is shorter than one seen before",
     "history-rewritten": "历史被改 The log does not extend one seen before",
+    "proof-invalid": "证明无效 The proof does not lead from the entry to the signed head",
+    "answer-altered": "答复被改 The answer is not what the log holds",
+    "answer-unproved": "答复无证明 The answer says what no proof covers",
     "not-witnessed": "见证不足 Fewer witnesses than asked for have signed",
 }
 

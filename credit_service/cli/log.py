@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from credit_service.audit.log import Log
     from credit_service.audit.notes import Verifier
     from credit_service.audit.signing import LogKeys
-    from credit_service.audit.verification import Report
+    from credit_service.audit.verification import Report, Trust
     from credit_service.platform.database import AnyConnection
 
 T = TypeVar("T")
@@ -152,7 +152,7 @@ def retire(data: DataDir = None) -> None:
 
 
 def verify(
-    place: Annotated[Path, typer.Argument(help="日志文件夹 A folder of tiles.")],
+    place: Annotated[Path, typer.Argument(help="日志文件夹或答复 A folder of tiles, or an answer saved as JSON.")],
     key: Keys = None,
     witness: Annotated[list[str] | None, typer.Option("--witness", help="见证人公钥 Repeatable.")] = None,
     quorum: Annotated[int, typer.Option(min=0, help="至少几个见证人 Witnesses that must have signed.")] = 0,
@@ -173,8 +173,22 @@ def verify(
     except NoteError as error:
         raise fail(f"{error}") from error
     trust = Trust(keys, witnesses, quorum, seen, hashes_only)
+    if place.is_file():
+        _tell([_verified_answer(place, trust)])
+        return
     reports = [verify_log(folder_reader(folder), trust) for folder in logs_in(place)]
     _tell(reports)
+
+
+def _verified_answer(file: Path, trust: Trust) -> Report:
+    import json
+
+    from credit_service.audit.answers import verify_answer
+
+    try:
+        return verify_answer(json.loads(file.read_text(encoding="utf-8")), trust)
+    except (ValueError, AttributeError) as error:
+        raise fail(f"answer-unproved: {file} is not an answer ({type(error).__name__})") from error
 
 
 def _verifiers(given: list[str] | None) -> list[Verifier]:

@@ -30,7 +30,7 @@ from credit_service.records.exclusions import Stated
 from credit_service.records.models import Outcome, Record, RecordVersion, State
 from credit_service.records.propagation import commands as propagation
 from credit_service.records.rules import AGENCY_NOT_GRANTED, RECORD_CLOSED, RECORD_REFUSED, Assessment, Draft
-from credit_service.records.standing import committed, standing_of
+from credit_service.records.standing import commitment, standing_of
 
 SUBJECT_TYPE = "record"
 STORED = "record.stored"
@@ -267,7 +267,7 @@ async def append_version(
     before = await store.commitment_of(session, record, record.version - 1) if record.version > 1 else None
     standing = standing_of(record.model_dump())
     salt = events.new_salt()
-    after = events.commitment(salt, committed(content, standing))
+    after = commitment(salt, content, standing)
     session.add(
         RecordVersion(
             uscc=record.uscc,

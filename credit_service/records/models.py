@@ -94,7 +94,7 @@ class RecordVersion(SQLModel, table=True):
     """Every version as it was recorded; append-only. It is superseded when the next version was recorded.
 
     ``content`` is what the agency stated, ``standing`` what followed from it in law, both as canonical JSON; they and
-    the salt are empty once lawfully erased. ``commitment`` is SHA-256 of salt, content, a line feed and standing.
+    the salt are empty once lawfully erased. ``commitment`` covers them field by field (``audit.openings``).
     """
 
     __tablename__ = "record_version"

@@ -24,6 +24,7 @@ from credit_service.platform.times import AsOf, KnownAt, point_in_time
 from credit_service.records import commands, duties, history, pages, rules, store
 from credit_service.records.contract import RecordReceipt, RecordSubmission
 from credit_service.records.models import Outcome, Record
+from credit_service.records.proofs import proofs_of
 from credit_service.records.views import RecordPage, RecordView, view
 
 router = APIRouter(tags=["records 信用信息记录"])
@@ -56,6 +57,7 @@ async def read_record(
     principal: ReadsRecords,
     as_of: AsOf = None,
     known_at: KnownAt = None,
+    proof: Annotated[bool, Query(description="附日志证明 With proof that the log holds what is shown")] = False,
     credit_purpose: pages.PurposeHeader = None,
 ) -> Response:
     """记录查询 One record, if the caller may see it now; otherwise 404. With ``as_of`` as it stood then."""
@@ -76,8 +78,13 @@ async def read_record(
         rows = await history.page(state.database, asked, after=None, limit=1)
         if not rows:
             raise Problem(NOT_FOUND)
-        return pages.tagged(request, view(state.catalogue, rows[0], audience, point.as_of), audience)
+        shown = view(state.catalogue, rows[0], audience, point.as_of)
+        if proof:
+            shown["proofs"] = await proofs_of(state.log_reader, record, audience, point)
+        return pages.tagged(request, shown, audience)
     shown = view(state.catalogue, record, audience, now)
+    if proof:
+        shown["proofs"] = await proofs_of(state.log_reader, record, audience, None)
     if audience is not Audience.PUBLIC:
         async with state.database.transaction() as session:
             owed = await duties.duties_of(session, state.catalogue, now, record)

@@ -8,6 +8,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
+from credit_service.audit import openings
 from credit_service.audit.events import canonical_json
 from credit_service.platform.days import rfc3339
 from credit_service.platform.errors import FieldError, Problem, ProblemType
@@ -54,9 +55,14 @@ def _text(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def committed(content: bytes, standing: bytes) -> bytes:
-    """The bytes that a version's commitment covers."""
-    return content + b"\n" + standing
+def version_fields(content: bytes, standing: bytes) -> openings.Fields:
+    """The fields that a version's commitment covers: what the agency stated, then what followed from it in law."""
+    return openings.fields_of(content) + openings.remembered_fields_of(standing)
+
+
+def commitment(salt: bytes, content: bytes, standing: bytes) -> bytes:
+    """The salted commitment to a version, field by field."""
+    return openings.commit(salt, version_fields(content, standing))
 
 
 class Action(StrEnum):

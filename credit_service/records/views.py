@@ -33,6 +33,24 @@ class DutyView(BaseModel):
     standing: Standing = ApiField(description="履行情况")
 
 
+class OpenedField(BaseModel):
+    """A field of a version: shown with its salt, or its digest alone."""
+
+    name: str = ApiField(description="字段 Field")
+    salt: str | None = ApiField(default=None, description="盐 Hexadecimal; of a field that is shown")
+    value: str | None = ApiField(default=None, description="值 Canonical JSON text; of a field that is shown")
+    digest: str | None = ApiField(default=None, description="摘要 SHA-256, hexadecimal; of a field that is not shown")
+
+
+class VersionProof(BaseModel):
+    """A version of the record as the log holds it; `credit-service verify` checks it offline."""
+
+    version: int = ApiField(description="版本 Version")
+    event: str = ApiField(description="审计事件原文 The log's entry, canonical JSON")
+    opening: list[OpenedField] = ApiField(description="字段承诺 SHA-256 over their digests is the event's after")
+    tlog_proof: str = ApiField(description="离线可验证的证明 C2SP tlog-proof of the event")
+
+
 class RecordView(BaseModel):
     """A record 信用信息记录. The members after ``facts`` are shown to agencies, regulators and the subject only."""
 
@@ -70,6 +88,7 @@ class RecordView(BaseModel):
     explanation: list[dict[str, str]] | None = ApiField(default=None, description="认定说明 Why this severity and term")
     shared_facts: dict[str, Any] | None = ApiField(default=None, description="事项字段(政务共享)")
     restricted_facts: dict[str, Any] | None = ApiField(default=None, description="事项字段(授权查询)")
+    proofs: list[VersionProof] | None = ApiField(default=None, description="日志证明 With ?proof=true")
     duties: list[DutyView] | None = ApiField(
         default=None,
         description="报送和公示义务 Of the single record as it stands now: what is due by when, by which rule",
@@ -141,6 +160,7 @@ _SHARED = (
     "explanation",
     "shared_facts",
 )
+public_members, shared_members = _PUBLIC, _SHARED
 
 
 def view(catalogue: Catalogue, record: Record | PastRecord, audience: Audience, now: datetime) -> dict[str, Any]:

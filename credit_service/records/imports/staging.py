@@ -9,10 +9,10 @@ from typing import Any
 import orjson
 from uuid_utils.compat import uuid7
 
-from credit_service.audit.events import canonical_json, commitment
+from credit_service.audit.events import canonical_json
 from credit_service.records import rules
 from credit_service.records.rules import Assessment, Draft
-from credit_service.records.standing import committed, standing_of
+from credit_service.records.standing import commitment, standing_of
 
 _FACTS = b',"public_facts":'
 """Where the canonical content goes on with the facts; no field before it can hold these bytes unescaped."""
@@ -74,7 +74,7 @@ def staged_line(
 ) -> str:
     """A draft as a line of COPY text for the staging table; ``assessed`` is ``assessment_text`` of its assessment."""
     content = rules.content_of(draft)
-    after = commitment(salt, committed(content, standing))
+    after = commitment(salt, content, standing)
     fields = (
         str(number),
         str(wave),

@@ -1,0 +1,72 @@
+"""Commitments field by field: one digest in the log, of which any field can be shown without the others. Pure.
+
+Each field has a salt of its own, drawn from the version's (SHAKE128), so that a field that is shown gives nothing away
+about one that is not, however few values that could have. Erasing the version's salt erases them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
+from hashlib import sha256, shake_128
+from typing import Any
+
+import orjson
+
+SALT = 16
+PREFIX = b"record-version/2\n"
+
+Fields = tuple[tuple[bytes, bytes], ...]
+"""Name and canonical JSON value of each field, in their fixed order."""
+
+
+def fields_of(document: bytes) -> Fields:
+    """The members of a canonical JSON object, in its order."""
+    return tuple(
+        (name.encode(), orjson.dumps(value, option=orjson.OPT_SORT_KEYS))
+        for name, value in orjson.loads(document).items()
+    )
+
+
+remembered_fields_of = lru_cache(maxsize=1024)(fields_of)
+"""For documents that come again, as the standing of the rows of a file does."""
+
+
+def _salts(salt: bytes, count: int) -> list[bytes]:
+    drawn = shake_128(salt).digest(SALT * count)
+    return [drawn[place : place + SALT] for place in range(0, len(drawn), SALT)]
+
+
+def _digest(salt: bytes, name: bytes, value: bytes) -> bytes:
+    return sha256(salt + name + b"=" + value).digest()
+
+
+def commit(salt: bytes, fields: Fields) -> bytes:
+    """The commitment to a version: SHA-256 over the salted digests of its fields."""
+    salts = _salts(salt, len(fields))
+    digests = [sha256(each + name + b"=" + value).digest() for each, (name, value) in zip(salts, fields, strict=True)]
+    return sha256(PREFIX + b"".join(digests)).digest()
+
+
+def opening(salt: bytes, fields: Fields, shown: Collection[str]) -> list[dict[str, str]]:
+    """The fields ``shown`` with their salts and values (canonical JSON text); of the others the digest alone."""
+    told = []
+    for each, (name, value) in zip(_salts(salt, len(fields)), fields, strict=True):
+        if name.decode() in shown:
+            told.append({"name": name.decode(), "salt": each.hex(), "value": value.decode()})
+        else:
+            told.append({"name": name.decode(), "digest": _digest(each, name, value).hex()})
+    return told
+
+
+def committed_by(told: Sequence[Mapping[str, Any]]) -> bytes:
+    """The commitment that an opening leads to. Raises ``ValueError`` or ``KeyError`` when it is malformed."""
+    digests = [
+        bytes.fromhex(field["digest"])
+        if "digest" in field
+        else _digest(bytes.fromhex(field["salt"]), field["name"].encode(), field["value"].encode())
+        for field in told
+    ]
+    if any(len(digest) != 32 for digest in digests):
+        raise ValueError("not a digest")
+    return sha256(PREFIX + b"".join(digests)).digest()
