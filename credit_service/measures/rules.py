@@ -6,7 +6,9 @@ has no consequence from that instant on (Order 36 art. 3: measures are lifted wi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -141,26 +143,58 @@ class MeasureIndex:
     @property
     def items_with_facts(self) -> frozenset[str]:
         """Those of them whose records' facts decide."""
-        return frozenset(
-            code
-            for code, found in self.by_item.items()
-            if any(t.only or t.any_of or t.mentions or t.at_least for _, triggers in found for t in triggers)
-        )
+        return frozenset(code for code, found in self.by_item.items() if any(map(_reads, _triggers(found))))
+
+    @property
+    def only_with(self) -> tuple[frozenset[str], re.Pattern[str]] | None:
+        """Items of which every trigger reads facts, and a pattern that any facts meeting one of them contain.
+
+        For a query that leaves out records which cannot matter; ``consequences`` still decides.
+        """
+        decided = {code: _triggers(found) for code, found in self.by_item.items()}
+        strict = {code: triggers for code, triggers in decided.items() if all(map(_reads, triggers))}
+        if not strict:
+            return None
+        parts = {part for triggers in strict.values() for trigger in triggers for part in _contained(trigger)}
+        return frozenset(strict), re.compile("|".join(sorted(parts)))
 
     def consequences(self, record: StandingRecord) -> list[Consequence]:
         """Every measure that a record carries at the index's instant."""
+        measures = self.by_item.get(record.item_code, ())
+        item, facts = self._catalogue.latest(record.item_code), record.facts
         found = []
-        for measure, triggers in self.by_item.get(record.item_code, ()):
-            if carries(measure, record, self._now):
-                item = self._catalogue.latest(record.item_code)
-                met = [(t.established, fact) for t in triggers if (fact := met_by(t, item, record.facts))]
-                if met:
-                    established, fact = max(met, key=lambda pair: pair[0])
-                    end = ends(measure, record)
-                    until = day_of(end) if end is not None else None
-                    paused = record.disputed_since is not None and rule_pauses(self._catalogue, item, self._on)
-                    found.append(Consequence(measure, record, established, fact, until, paused))
+        for measure, triggers in measures:
+            met = [(t.established, fact) for t in triggers if (fact := met_by(t, item, facts))]
+            if met and carries(measure, record, self._now):
+                established, fact = max(met, key=lambda pair: pair[0])
+                end = ends(measure, record)
+                until = day_of(end) if end is not None else None
+                paused = record.disputed_since is not None and rule_pauses(self._catalogue, item, self._on)
+                found.append(Consequence(measure, record, established, fact, until, paused))
         return found
+
+
+def _triggers(found: Iterable[tuple[Measure, list[Trigger]]]) -> list[Trigger]:
+    return [trigger for _, triggers in found for trigger in triggers]
+
+
+def _reads(trigger: Trigger) -> bool:
+    return bool(trigger.only or trigger.any_of or trigger.mentions or trigger.at_least)
+
+
+def _contained(trigger: Trigger) -> Iterator[str]:
+    """Regular expressions of which the JSON text of facts that meet a trigger contains at least one.
+
+    A word stands in it as itself or with its characters escaped, an amount with as many digits as the threshold.
+    """
+    for allowed in (trigger.only, trigger.any_of, trigger.mentions):
+        for words in allowed.values():
+            yield from (re.escape(text) for word in words for text in {word, json.dumps(word)[1:-1]})
+            return
+    for name, threshold in trigger.at_least.items():
+        if threshold is not None:
+            yield rf'"{re.escape(name)}"\s*:\s*"?\d{{{len(str(int(threshold)))},}}'
+        return
 
 
 def _names(trigger: Trigger, item: Item) -> bool:

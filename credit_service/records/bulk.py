@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -36,10 +37,23 @@ SELECT r.uscc, r.id, r.item_code, r.document_number, r.decided_on, r.valid_until
     CASE WHEN r.item_code = ANY($4::text[]) THEN ARRAY[:facts:] END
 FROM record r
 WHERE r.uscc = ANY($1::varchar[]) AND r.item_code = ANY($2::text[]) AND :seen:
+    AND ($5::uuid[] IS NULL OR r.id = ANY($5))
 """
-_QUERIES = {
-    audience: _STANDING.replace(":facts:", _FACTS[audience]).replace(":seen:", seen) for audience, seen in _SEEN.items()
-}
+# Decoding every column of a record that will not matter costs more than looking into its facts first.
+_TEXTS = """
+SELECT r.id, concat(:facts:) FROM record r
+WHERE r.uscc = ANY($1::varchar[]) AND r.item_code = ANY($2::text[]) AND :seen:
+"""
+
+
+def _for_each(query: str) -> dict[Audience, str]:
+    return {
+        audience: query.replace(":facts:", _FACTS[audience]).replace(":seen:", seen) for audience, seen in _SEEN.items()
+    }
+
+
+_ANYTHING = re.compile("")
+_QUERIES, _LOOKS = _for_each(_STANDING), _for_each(_TEXTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +98,20 @@ async def standing_records(
     now: datetime,
     *,
     with_facts: Iterable[str] = (),
+    only_with: tuple[frozenset[str], re.Pattern[str]] | None = None,
 ) -> list[StandingRecord]:
     """Records of ``items`` that stand at ``now``: never repaired, annulled, withdrawn, removed or archived ones.
 
     A regulator is also told of shielded records, which stand for nothing while they are. Facts come with the items of
-    ``with_facts`` only. The order is the database's.
+    ``with_facts`` only. ``only_with`` leaves out records of some items whose facts' JSON a pattern is not found in.
+    The order is the database's.
     """
-    rows = await connection.fetch(_QUERIES[audience], usccs, list(items), now, list(with_facts))
-    return [StandingRecord(*row) for row in rows]
+    asked, facts = set(items), list(with_facts)
+    filtered, pattern = only_with or (frozenset[str](), _ANYTHING)
+    query, found = _QUERIES[audience], []
+    if filtered & asked:
+        texts = await connection.fetch(_LOOKS[audience], usccs, list(filtered & asked), now)
+        ids = [identifier for identifier, text in texts if pattern.search(text)]
+        found = await connection.fetch(query, usccs, list(filtered), now, facts, ids) if ids else []
+    found += await connection.fetch(query, usccs, list(asked - filtered), now, facts, None)
+    return [StandingRecord(*row) for row in found]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -375,3 +376,35 @@ async def test_batch_statistics(api: Api) -> None:
         found = (await api.get("/v1/measures/statistics", role, params={"year": year})).json()["statistics"]
         assert len(found) == count
     assert (await api.get("/v1/measures/statistics", Role.SUBMITTER, agency=OTHER_AGENCY)).json()["statistics"] == []
+
+
+WORDS = sorted(
+    {
+        word
+        for versions in CATALOGUE.measures.values()
+        for measure in versions
+        for trigger in measure.triggers
+        for allowed in (trigger.any_of, trigger.mentions)
+        for words in allowed.values()
+        for word in words
+    }
+)
+
+
+@given(
+    scenario=st.sampled_from([None, *sorted(CATALOGUE.scenarios)]),
+    category=st.sampled_from([*WORDS, "罚款", "警告"]),
+    violation=st.lists(st.sampled_from([*WORDS, "其他", "无"]), max_size=3).map("、".join),
+    fine=st.sampled_from([None, "0.00", "1999999.99", "2000000.00", "30000000.00"]),
+    escaped=st.booleans(),
+)
+def test_the_pattern_of_a_query_never_leaves_out_a_record_that_matters(
+    scenario: str | None, category: str, violation: str, fine: str | None, escaped: bool
+) -> None:
+    index = MeasureIndex(CATALOGUE, NOW, scenario)
+    facts = {"penalty_categories": [category], "violation_type": violation, "fine_amount": fine, "reason": violation}
+    text = json.dumps(facts, ensure_ascii=escaped)
+    for code in index.items:
+        if index.consequences(standing(item_code=code, texts=[text, None])) and index.only_with is not None:
+            items, pattern = index.only_with
+            assert code not in items or pattern.search(text)

@@ -50,6 +50,7 @@ CROSS JOIN LATERAL (
 _FLAG_OF = {batch.CHECK_17_WRONG: "check-digit-17", batch.CHECK_18_WRONG: "check-digit-18"}
 
 Row = dict[str, Any]
+_KNOWN, _UNKNOWN, _ARCHIVED = Status.KNOWN.value, Status.UNKNOWN.value, Status.ARCHIVED.value
 
 
 @dataclass
@@ -71,6 +72,9 @@ class Screening:
         self._index = index
         self._items = self._lists | (index.items if index else frozenset())
         self._with_facts = index.items_with_facts if index else frozenset()
+        only_with = index.only_with if index else None
+        # A listing is told of whether or not its facts lead to a measure.
+        self._only_with = (only_with[0] - self._lists, only_with[1]) if only_with else None
 
     async def codes(self, texts: Sequence[str], first_index: int = 0) -> list[Row]:
         """One row for each text that should be a code, in order."""
@@ -131,7 +135,13 @@ class Screening:
 
     async def _records(self, usccs: list[str]) -> dict[str, list[StandingRecord]]:
         found = await standing_records(
-            self.connection, usccs, self._items, self.audience, self.holds_at, with_facts=self._with_facts
+            self.connection,
+            usccs,
+            self._items,
+            self.audience,
+            self.holds_at,
+            with_facts=self._with_facts,
+            only_with=self._only_with,
         )
         by_entity: dict[str, list[StandingRecord]] = defaultdict(list)
         for record in found:
@@ -145,16 +155,17 @@ class Screening:
 
     def _tell(self, row: Row, entity: Any, records: Sequence[StandingRecord]) -> None:
         """What the registry says of a known entity, as the audience may see it."""
-        flags = set(entity["quality_flags"])
-        if entity["gone"] and self.audience is not Audience.REGULATOR:
-            row |= {"status": Status.ARCHIVED.value}
+        _, name, registration_status, quality_flags, gone = entity
+        if gone and self.audience is not Audience.REGULATOR:
+            row["status"] = _ARCHIVED
             return
-        row |= {
-            "status": Status.KNOWN.value,
-            "name": entity["name"],
-            "registration_status": entity["registration_status"],
-        }
-        hits, measures = [], []
+        row["status"], row["name"], row["registration_status"] = _KNOWN, name, registration_status
+        if records or quality_flags:
+            self._tell_records(row, set(quality_flags), records)
+
+    def _tell_records(self, row: Row, flags: set[str], records: Sequence[StandingRecord]) -> None:
+        hits: list[Row] = []
+        measures: list[Row] = []
         for record in sorted(records, key=_order) if len(records) > 1 else records:
             if record.is_shielded:
                 flags.add("shielded")
@@ -201,7 +212,7 @@ def _code_row(index: int, value: str, verdict: int) -> Row:
         return {"index": index, "status": Status.REFUSED.value, "rule": batch.RULES[verdict]}
     if not _has_form(verdict):
         return {"index": index, "status": Status.INVALID.value, "rule": batch.RULES[verdict]}
-    row: Row = {"index": index, "status": Status.UNKNOWN.value, "code": value}
+    row: Row = {"index": index, "status": _UNKNOWN, "code": value}
     if verdict != batch.VALID:
         row["flags"] = [_FLAG_OF[verdict]]
     return row
