@@ -45,7 +45,7 @@ from credit_service.notifications import rendering
 from credit_service.notifications.routes import router as notifications_router
 from credit_service.objections.routes import router as objections_router
 from credit_service.platform import migration
-from credit_service.platform.admission import Admission, BodyLimit
+from credit_service.platform.admission import Admission, BodyLimit, Patience
 from credit_service.platform.clock import Clock, FileClock, clock_of
 from credit_service.platform.database import Database
 from credit_service.platform.errors import UNAVAILABLE, Problem, ProblemType
@@ -320,6 +320,7 @@ def create_app(
         exempt=STREAMED,
         larger={SCREENING_PATH: max(settings.max_body_bytes, LARGEST_SCREENING)},
     )
+    app.add_middleware(Patience, seconds=settings.body_seconds)
     app.add_middleware(Admission, most_in_flight=settings.most_in_flight, exempt=PROBES)
     app.add_middleware(Telemetry, log_reads=settings.log_reads)
     return app
@@ -332,7 +333,10 @@ def _connect(app: FastAPI) -> None:
         if settings.database_url is None:
             raise RuntimeError("no database: start with `credit-service serve`, or set CREDIT_DATABASE_URL")
         state.database = Database(
-            settings.database_url.get_secret_value(), role=settings.database_role, pool_size=settings.database_pool_size
+            settings.database_url.get_secret_value(),
+            role=settings.database_role,
+            pool_size=settings.database_pool_size,
+            statement_seconds=settings.statement_seconds,
         )
     state.authenticator = Authenticator(
         state.database, state.clock, state.keys, issuer=settings.base_url, providers=settings.oidc_issuers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -85,6 +86,37 @@ class BodyLimit:
             return message
 
         await self.app(scope, counted, send)
+
+
+class Patience:
+    """Ends the wait for a body that does not come: each part of it must arrive within some seconds (408).
+
+    A caller who sends on, however much, is never cut off; one who stops does not keep a place among those under way.
+    """
+
+    def __init__(self, app: ASGIApp, *, seconds: float) -> None:
+        self.app = app
+        self._seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
+            await self.app(scope, receive, send)
+            return
+        complete = False
+
+        async def received() -> Message:
+            nonlocal complete
+            if complete:
+                return await receive()  # from here on this is only the wait for the caller to hang up
+            try:
+                async with asyncio.timeout(self._seconds):
+                    message = await receive()
+            except TimeoutError as error:
+                raise HTTPException(408) from error
+            complete = not message.get("more_body", False)
+            return message
+
+        await self.app(scope, received, send)
 
 
 class Admission:

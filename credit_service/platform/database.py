@@ -48,10 +48,21 @@ class Database:
     """Connections of one process to one server, acting as the service's role."""
 
     def __init__(
-        self, url: str, *, role: str | None, pool_size: int = 10, application_name: str = "credit-service"
+        self,
+        url: str,
+        *,
+        role: str | None,
+        pool_size: int = 10,
+        application_name: str = "credit-service",
+        statement_seconds: int | None = None,
     ) -> None:
         self._arguments = connect_arguments(url)
         server_settings = {"application_name": application_name, "timezone": "UTC", "jit": "off", "work_mem": "32MB"}
+        if statement_seconds is not None:
+            # For the callers of a service: what takes longer is ended, and so is a transaction nobody goes on with.
+            limit = f"{statement_seconds}s"
+            names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+            server_settings |= dict.fromkeys(names, limit)
         if role:
             # A start-up parameter, not SET ROLE: RESET ROLE then comes back to this role and not to the login's.
             server_settings["role"] = role

@@ -97,5 +97,6 @@ PRECONDITION_REQUIRED = ProblemType("precondition-required", 428, "需要If-Matc
 PAYLOAD_TOO_LARGE = ProblemType("payload-too-large", 413, "请求体过大", "The request body is too large")
 UNSUPPORTED_MEDIA_TYPE = ProblemType("unsupported-media-type", 415, "不支持的媒体类型", "Unsupported media type")
 UNAVAILABLE = ProblemType("unavailable", 503, "服务暂不可用", "The service is not ready")
+REQUEST_TIMEOUT = ProblemType("request-timeout", 408, "请求内容未在时限内到达", "The body did not arrive in time")
 OVERLOADED = ProblemType("overloaded", 503, "服务繁忙, 请稍后重试", "Too much is under way; try again")
 INTERNAL = ProblemType("internal", 500, "服务内部错误", "Internal error")

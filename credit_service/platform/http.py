@@ -32,6 +32,8 @@ RETRIED_SQL_STATES = frozenset({"23505", "40001", "40P01"})
 """Unique violation by a concurrent twin, serialization failure, deadlock: the same work done again succeeds."""
 UNSTORABLE_TEXT_SQL_STATES = frozenset({"22021", "22P05"})
 """Character not in repertoire, untranslatable character."""
+TIMEOUT_SQL_STATES = frozenset({"57014", "55P03", "25P03"})
+"""A statement, the wait for a lock, or a transaction that stood idle took too long."""
 MOST_ATTEMPTS = 4
 
 
@@ -130,6 +132,7 @@ _STATUS_PROBLEMS = {
     400: errors.MALFORMED_REQUEST,
     404: errors.NOT_FOUND,
     405: errors.METHOD_NOT_ALLOWED,
+    408: errors.REQUEST_TIMEOUT,
     413: errors.PAYLOAD_TOO_LARGE,
     415: errors.UNSUPPORTED_MEDIA_TYPE,
 }
@@ -209,6 +212,8 @@ def install_problem_handlers(app: FastAPI) -> None:
         return problem_response(request, errors.Problem(errors.INTERNAL))
 
     async def on_database(request: Request, error: Exception) -> Response:
+        if _sql_state(error) in TIMEOUT_SQL_STATES:
+            return problem_response(request, errors.Problem(errors.OVERLOADED, headers={"Retry-After": "5"}))
         if _sql_state(error) not in UNSTORABLE_TEXT_SQL_STATES:
             return await on_failure(request, error)
         return problem_response(request, await unstorable_text_problem(request))

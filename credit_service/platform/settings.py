@@ -79,6 +79,8 @@ class Settings(BaseSettings):
         default=False, description="A non-public answer waits until its access is committed: no crash loses one"
     )
     seal_most_days: int = Field(default=180, ge=1, le=730, description="Longest delay before a subject sees an access")
+    statement_seconds: int = Field(default=60, ge=1, description="Longest statement, wait for a lock, idle transaction")
+    body_seconds: float = Field(default=30, gt=0, description="Longest wait for the next part of a request body")
     most_in_flight: int = Field(default=512, ge=1, description="Requests under way in one process; others get 503")
     rate_limit: int = Field(default=6000, ge=0, description="Requests a minute of one caller in one process; 0: none")
     daily_subjects: int = Field(default=20_000, ge=1, description="Non-public files an agency may read a day")

@@ -119,3 +119,34 @@ def test_depth_is_counted_however_the_text_is_cut(value: Any, size: int, ascii_o
         deepest = depth.feed(text[start : start + size])
     assert deepest == levels(value)
     assert MOST_LEVELS > 8
+
+
+async def test_a_body_that_stops_coming_is_not_waited_for(
+    database: Database, clock: FixedClock, tmp_path: Path
+) -> None:
+    async def stalling() -> Any:
+        yield b'{"item_code": '
+        await asyncio.sleep(3600)
+
+    async with running(database, clock, tmp_path, body_seconds=0.2) as api:
+        headers = {"Content-Type": "application/json"}
+        answer = await api.call("POST", "/v1/records", Role.SUBMITTER, headers, content=stalling())
+        assert (answer.status_code, answer.json()["type"]) == (408, "urn:credit-service:problem:request-timeout")
+        assert (await api.submit()).status_code == 201
+
+
+async def test_who_waits_too_long_for_a_lock_is_told_to_come_back(
+    database_urls: Any, owner: Any, clock: FixedClock, tmp_path: Path
+) -> None:
+    impatient = Database(database_urls.service, role="credit_service", pool_size=3, statement_seconds=1)
+    try:
+        async with running(impatient, clock, tmp_path) as api:
+            assert (await api.submit()).status_code == 201
+            async with owner.transaction():
+                await owner.execute("SELECT FROM entity FOR UPDATE")
+                answer = await api.submit(document_number="渝中市监处罚〔2026〕2号")
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+            assert (await api.submit(document_number="渝中市监处罚〔2026〕2号")).status_code == 201
+            assert await owner.fetchval("SELECT count(*) FROM record") == 2
+    finally:
+        await impatient.close()
