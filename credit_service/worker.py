@@ -202,12 +202,17 @@ async def serve(settings: Settings) -> None:
             asyncio.get_running_loop().add_signal_handler(number, queue.shutdown.set)
         keeping.schedule(queue, database, keys_of(settings))
         log = Log(keys_of(settings), settings.base_url)
-        keeper = asyncio.create_task(keeping.keep(database, log, clock, settings.log_checkpoint_seconds))
+        signed_each = settings.log_checkpoint_seconds
+        keepers = [asyncio.create_task(keeping.keep(database, log, clock, signed_each))]
+        if settings.log_witnesses:
+            asked = keeping.gather(database, settings.log_witnesses, clock, signed_each)
+            keepers.append(asyncio.create_task(asked))
         try:
             await queue.run()
         finally:
-            keeper.cancel()
-            await asyncio.wait([keeper])
+            for keeper in keepers:
+                keeper.cancel()
+            await asyncio.wait(keepers)
     finally:
         await connection.close()
         await database.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import asyncpg
 import structlog
@@ -11,10 +12,12 @@ from pgqueuer.models import Schedule
 
 from credit_service.audit.checkpoints import verify_stored
 from credit_service.audit.log import Log
-from credit_service.audit.shards import LogCorruptError
+from credit_service.audit.shards import LogCorruptError, shards
 from credit_service.audit.signing import LogKeys
+from credit_service.audit.witnesses import ask_all
 from credit_service.platform.clock import Clock
 from credit_service.platform.database import Database
+from credit_service.platform.settings import LogWitness
 
 logger = structlog.get_logger(__name__)
 
@@ -62,4 +65,20 @@ async def keep(database: Database, log: Log, clock: Clock, signed_each: float) -
             logger.critical("log corrupt, no head signed", fault=error.fault, detail=str(error))
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             logger.error("log not extended", error_type=type(error).__name__)
+        await asyncio.sleep(RETRY_SECONDS)
+
+
+async def gather(database: Database, witnesses: Sequence[LogWitness], clock: Clock, each: float) -> None:
+    """Ask the witnesses for their cosignatures at intervals, until cancelled. The log does not wait for them."""
+    while True:
+        try:
+            connection = await database.connect()
+            try:
+                while True:
+                    await ask_all(connection, await shards(connection), witnesses, clock.now())
+                    await asyncio.sleep(each)
+            finally:
+                await connection.close()
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            logger.error("witnesses not asked", error_type=type(error).__name__)
         await asyncio.sleep(RETRY_SECONDS)

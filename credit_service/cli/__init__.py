@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from credit_service.cli import accounts, backup, calendar, catalogue, contract, database, imports, log, serve
+from credit_service.cli import accounts, backup, calendar, catalogue, contract, database, imports, log, serve, witness
 
 app = typer.Typer(
     name="credit-service",
@@ -32,6 +32,7 @@ app.add_typer(accounts.agency_app, name="agency")
 app.add_typer(accounts.client_app, name="client")
 app.add_typer(accounts.keys_app, name="keys")
 app.add_typer(log.app, name="log")
+app.add_typer(witness.app, name="witness")
 
 
 def main() -> None:

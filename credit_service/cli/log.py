@@ -76,6 +76,23 @@ def checkpoint(data: DataDir = None) -> None:
     typer.echo(_run(data, use_case), nl=False)
 
 
+@app.command()
+def witnessed(data: DataDir = None) -> None:
+    """征求见证 Ask every witness of CREDIT_LOG_WITNESSES now; fails unless all have signed the newest head."""
+    from credit_service.audit.shards import shards
+    from credit_service.audit.witnesses import ask_all
+    from credit_service.platform.settings import Settings
+
+    async def use_case(connection: AnyConnection, log: Log, now: datetime) -> dict[str, str]:
+        return await ask_all(connection, await shards(connection), Settings().log_witnesses, now)
+
+    outcomes = _run(data, use_case)
+    for address, outcome in outcomes.items():
+        typer.echo(f"{address}: {outcome}")
+    if not outcomes or any(outcome.startswith(("refused", "failed")) for outcome in outcomes.values()):
+        raise fail("not witnessed by all")
+
+
 @app.command("export")
 def export_log(
     folder: Annotated[Path, typer.Argument(help="文件夹 One folder for each year is made in it.")],

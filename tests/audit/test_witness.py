@@ -1,0 +1,192 @@
+"""Witnesses: a head is cosigned only when it continues the one signed before, over HTTP between two processes."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from credit_service.audit.notes import (
+    Checkpoint,
+    Note,
+    Verifier,
+    open_checkpoint,
+    parse_note,
+    parse_signatures,
+    signed_by,
+)
+from credit_service.audit.reader import LogReader
+from credit_service.audit.shards import open_shard
+from credit_service.audit.tree import Tree
+from credit_service.audit.verification import Trust, verify_log
+from credit_service.audit.witness_server import Witness, application, new_key
+from credit_service.audit.witnesses import WitnessRefusedError, ask_all, cosign, request_body
+from credit_service.platform.clock import FixedClock
+from credit_service.platform.database import Database
+from credit_service.platform.settings import LogWitness
+from tests.audit.support import ORIGIN, Ledger, ledger
+from tests.cli.test_serve import COMMAND, environment, free_port
+from tests.support import ROOT
+
+NAME = "witness.example/w1"
+
+
+@pytest.fixture
+async def book(database: Database, clock: FixedClock, tmp_path: Path) -> AsyncIterator[Ledger]:
+    async with ledger(database, clock, tmp_path) as found:
+        await found.add(9)
+        await found.sequence()
+        await found.checkpoint()
+        yield found
+
+
+def witness_in(folder: Path, book: Ledger) -> tuple[Witness, httpx.AsyncClient, LogWitness]:
+    witness = Witness(new_key(folder / "key.pem", NAME), book.keys.verifiers(ORIGIN), folder / "heads.json")
+    http = httpx.AsyncClient(transport=httpx.ASGITransport(application(witness, book.clock)), base_url="http://w")
+    return witness, http, LogWitness(url="http://w", vkey=str(new_key(folder / "key.pem", NAME).verifier))
+
+
+async def note_of(book: Ledger) -> str:
+    return str(await book.connection.fetchval("SELECT note FROM log_checkpoint ORDER BY size DESC LIMIT 1"))
+
+
+async def grown(book: Ledger, start: int) -> None:
+    await book.add(5, start=start)
+    await book.sequence()
+    await book.checkpoint()
+
+
+async def test_the_answers_of_the_protocol(book: Ledger, tmp_path: Path) -> None:
+    _, http, known = witness_in(tmp_path, book)
+    shard = await open_shard(book.connection)
+    assert shard is not None
+    first = await note_of(book)
+
+    async def post(body: bytes) -> httpx.Response:
+        return await http.post("/add-checkpoint", content=body)
+
+    assert (await post(b"nonsense")).status_code == 400
+    assert (await post(request_body(11, [], first))).status_code == 400, "old beyond the head"
+    assert (await post(request_body(0, [b"x" * 32], first))).status_code == 422, "a proof from nothing"
+    other = first.replace(ORIGIN, "elsewhere/log")
+    assert (await post(request_body(0, [], other))).status_code == 404
+    forged = first.replace("\n10\n", "\n11\n")
+    assert (await post(request_body(0, [], forged))).status_code == 403
+    unknown = Note(parse_note(first).text, (new_key(tmp_path / "other.pem", "x").sign("no", time=1),))
+    assert (await post(request_body(0, [], str(unknown)))).status_code == 403
+    signed = await post(request_body(0, [], first))
+    assert signed.status_code == 200
+    key = Verifier.parse(known.vkey)
+    signature = parse_signatures(signed.text)[0]
+    assert key.verify(parse_note(first).text, signature)
+    assert int.from_bytes(signature.value[:8], "big") == int(book.clock.now().timestamp())
+    stale = await post(request_body(0, [], first))
+    assert (stale.status_code, stale.text) == (409, "10\n")
+    assert stale.headers["content-type"].startswith("text/x.tlog.size")
+    assert (await post(request_body(10, [], first))).status_code == 200, "the same head again"
+    await grown(book, 9)
+    second = await note_of(book)
+    proof = await Tree(shard).consistency(book.connection, 10, 15)
+    assert (await post(request_body(10, proof[:-1], second))).status_code == 422
+    assert (await post(request_body(10, proof, second))).status_code == 200
+    assert (await post(request_body(10, proof, second))).status_code == 409
+    signer = book.keys.signers(ORIGIN)[0]
+    fork = Checkpoint(ORIGIN, 15, b"f" * 32).text()
+    assert (await post(request_body(15, [], str(Note(fork, (signer.sign(fork),)))))).status_code == 422
+    origin_hash = hashlib.sha256(ORIGIN.encode()).hexdigest()
+    shown = await http.get(f"/{origin_hash}/checkpoint")
+    assert signed_by(parse_note(shown.text), [key])
+    assert open_checkpoint(shown.text, book.keys.verifiers(ORIGIN))[0].size == 15
+    assert (await http.get(f"/{'0' * 64}/checkpoint")).status_code == 404
+    assert (await post(b"x" * 70_000)).status_code == 413
+
+
+async def test_what_a_witness_saw_outlives_it_and_stops_a_rewritten_log(
+    book: Ledger, database: Database, tmp_path: Path, owner: asyncpg.Connection
+) -> None:
+    """The whole log is deleted and written anew under the same key: in itself it holds, the witness does not sign."""
+    _, http, known = witness_in(tmp_path, book)
+    shard = await open_shard(book.connection)
+    assert shard is not None
+    assert await cosign(http, book.connection, shard, known, book.clock.now()) == 10
+    assert await cosign(http, book.connection, shard, known, book.clock.now()) is None
+    await grown(book, 9)
+    assert await cosign(http, book.connection, shard, known, book.clock.now()) == 15
+    _, http, _ = witness_in(tmp_path, book)  # a witness that was started again
+    await owner.execute("DELETE FROM log_cosignature WHERE size = 15")
+    await grown(book, 14)
+    assert await cosign(http, book.connection, shard, known, book.clock.now()) == 20, "409, then from what it knows"
+    for table in ("audit_event", "log_entry", "log_tile", "log_shard", "log_checkpoint", "log_cosignature"):
+        await owner.execute(f"DELETE FROM {table}")
+    for file in (tmp_path / "log-keys").glob("*.checkpoint"):
+        file.unlink()  # the forger holds the key and its memory too
+    await book.add(30)
+    await book.sequence()
+    await book.checkpoint()
+    with pytest.raises(WitnessRefusedError) as refused:
+        await cosign(http, book.connection, shard, known, book.clock.now())
+    assert refused.value.status == 422
+
+
+async def test_published_heads_carry_their_cosignatures(book: Ledger, database: Database, tmp_path: Path) -> None:
+    _, http, known = witness_in(tmp_path, book)
+    shard = await open_shard(book.connection)
+    assert shard is not None
+    await cosign(http, book.connection, shard, known, book.clock.now())
+    head = await LogReader(database).head(2026)
+    assert head is not None
+    trust = Trust(book.keys.verifiers(ORIGIN), [Verifier.parse(known.vkey)], quorum=1)
+    files = {"checkpoint": head.note.encode(), "tile/0/000.p/10": await head.tree.root(book.connection, 1)}
+    assert verify_log(files.get, trust).witnesses == [NAME]
+    bare = {"checkpoint": (await note_of(book)).encode()}
+    assert "not-witnessed" in {finding.fault for finding in verify_log(bare.get, trust).findings}
+
+
+@contextmanager
+def serving_witness(folder: Path, port: int, *keys: str) -> Iterator[str]:
+    """``credit-service witness serve`` as a process of its own; gives its public key."""
+    options = ("--name", NAME, "--folder", str(folder))
+    made = subprocess.run([*COMMAND, "witness", "key", *options], capture_output=True, text=True, check=True, cwd=ROOT)
+    logs = [part for key in keys for part in ("--log", key)]
+    command = [*COMMAND, "witness", "serve", *options, "--port", str(port), *logs]
+    process = subprocess.Popen(command, cwd=ROOT, env=environment(), stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 30
+        while process.poll() is None and time.monotonic() < deadline:
+            try:
+                httpx.get(f"http://127.0.0.1:{port}/none/checkpoint", trust_env=False)
+                break
+            except httpx.TransportError:
+                time.sleep(0.05)
+        yield made.stdout.strip()
+    finally:
+        process.terminate()
+        assert process.wait(20) == 0
+
+
+async def test_a_witness_in_another_process(book: Ledger, tmp_path: Path) -> None:
+    keys = [str(key) for key in book.keys.verifiers(ORIGIN)]
+    port = free_port()
+    shard = await open_shard(book.connection)
+    assert shard is not None
+    url = f"http://127.0.0.1:{port}"
+    for turn, size in enumerate((10, 15)):
+        with serving_witness(tmp_path / "w", port, *keys) as vkey:
+            known = LogWitness(url=url, vkey=vkey)
+            asked: dict[str, Any] = await ask_all(book.connection, [shard], [known], book.clock.now())
+            assert asked == {url: f"signed {size}"}
+            assert await ask_all(book.connection, [shard], [known], book.clock.now()) == {url: "up to date"}
+        await grown(book, 9 + turn * 5)
+    assert await ask_all(book.connection, [shard], [known], book.clock.now() + timedelta(1)) == {url: "failed"}
+    line = await book.connection.fetchval("SELECT line FROM log_cosignature WHERE size = 15")
+    assert base64.b64decode(line.split(" ")[2])[:4] == Verifier.parse(vkey).key_id
