@@ -13,7 +13,7 @@ import orjson
 from jsonschema import Draft202012Validator, FormatChecker
 
 from credit_service.catalogue import building
-from credit_service.catalogue.models import Catalogue, Supplement
+from credit_service.catalogue.models import Catalogue, Supplement, Words
 from credit_service.catalogue.sources import CatalogueError, Entry, Fault, Source, line_at, read
 from credit_service.catalogue.supplement import local_faults, refined
 from credit_service.catalogue.validation import RULE_REFERENCES, Sources, semantic_faults
@@ -125,6 +125,7 @@ def _sources(contents: Mapping[Path, Entry], names: Mapping[Path, str] | None = 
         field_sets={
             name: fields for content in contents.values() for name, fields in content.get("field_sets", {}).items()
         },
+        words={code: words for content in contents.values() for code, words in content.get("words", {}).items()},
     )
 
 
@@ -136,6 +137,7 @@ def _together(national: Sources, local: Sources) -> Sources:
         measures=[*national.measures, *local.measures],
         scenarios=[*national.scenarios, *local.scenarios],
         field_sets={**local.field_sets, **national.field_sets},
+        words={**local.words, **national.words},
     )
 
 
@@ -167,6 +169,7 @@ def _catalogue(
         rules=building.versions(rules, lambda rule: (rule.kind, rule.name)),
         measures=building.versions(measures, lambda measure: measure.code),
         scenarios=MappingProxyType({s.entry["code"]: building.scenario(s.entry) for s in sources.scenarios}),
+        words=MappingProxyType({code: Words(**words) for code, words in sources.words.items()}),
         supplement=supplement,
         digest=digest.hexdigest(),
     )

@@ -7,7 +7,17 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
+
+
+class Words(NamedTuple):
+    """One meaning in Chinese and English."""
+
+    zh: str
+    en: str
+
+    def __str__(self) -> str:
+        return f"{self.zh} {self.en}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -392,6 +402,8 @@ class Item:
 class Catalogue:
     """Every edition at once: what was in force on a day is asked of ``rules`` and ``measures``.
 
+    ``words`` are those of the conditions and materials of repair.
+
     ``items``, ``measures`` and ``rules`` hold the versions of a code or a (kind, name), the oldest first. ``digest`` is
     the SHA-256 of the files, in hexadecimal.
     """
@@ -402,6 +414,7 @@ class Catalogue:
     rules: Mapping[tuple[str, str], tuple[Rule, ...]]
     measures: Mapping[str, tuple[Measure, ...]]
     scenarios: Mapping[str, Scenario]
+    words: Mapping[str, Words]
     supplement: Supplement | None = None
     digest: str = ""
 

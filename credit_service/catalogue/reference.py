@@ -97,7 +97,7 @@ def _rule_lines(catalogue: Catalogue, rule: Rule) -> Iterator[str]:
     yield from ("", f'#### <a id="{rule.kind}-{rule.version}"></a>{KINDS[rule.kind]} `{rule.name}`: {rule.version}', "")
     yield f"{_interval(rule)} · {rule.status} · 依据 basis: {_bases(catalogue, rule.legal_basis)}"
     yield ""
-    for label, value in rule_lines(rule):
+    for label, value in rule_lines(catalogue, rule):
         yield f"- {label.zh}: {value.zh} — {label.en}: {value.en}"
     back = "是 yes" if rule.applies_to_older_decisions else "否 no"
     why = f"{rule.transition.status}; {rule.transition.note or '-'}"

@@ -23,7 +23,7 @@ POLARITY_OF_LIST = {"red": "trust", "black": "distrust"}
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The entries of every file together; ``field_sets`` are the shared lists of fields by name."""
+    """The entries of every file together; ``field_sets`` are the shared lists of fields by name, ``words`` by code."""
 
     documents: list[Source]
     items: list[Source]
@@ -31,6 +31,7 @@ class Sources:
     measures: list[Source]
     scenarios: list[Source]
     field_sets: Mapping[str, Any]
+    words: Mapping[str, Any]
 
 
 def semantic_faults(sources: Sources) -> list[Fault]:
@@ -185,6 +186,9 @@ def _rule_faults(sources: Sources, rules: set[tuple[str, str]]) -> Iterable[Faul
             for name in body.get("deadlines", {}).values():
                 if ("deadline", name) not in rules:
                     yield source.fault(f"unknown deadline rule {name}", "body")
+        if source.entry["kind"] == "repair":
+            names = (*body["conditions"], *body.get("materials", ()))
+            yield from (source.fault(f"{name} has no words", "body") for name in names if name not in sources.words)
         if source.entry["kind"] == "publicity":
             for severity, terms in body["classes"].items():
                 if _reversed(terms.get("minimum"), terms.get("maximum")):

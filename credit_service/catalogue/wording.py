@@ -4,19 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-from credit_service.catalogue.models import Catalogue, LegalBasis, Rule
-
-
-class Words(NamedTuple):
-    """One meaning in Chinese and English."""
-
-    zh: str
-    en: str
-
-    def __str__(self) -> str:
-        return f"{self.zh} {self.en}"
+from credit_service.catalogue.models import Catalogue, LegalBasis, Rule, Words
 
 
 def _words(lines: str) -> dict[str, Words]:
@@ -117,13 +107,6 @@ end-of-dishonest-act|失信行为终止之日|the end of the dishonest act
 facts-grounds-and-rights|事实、理由、依据和权利告知书|facts, grounds and rights
 publicity-notice|公示告知|publicity notice
 repair-notice|信用修复告知书|repair notice
-minimum-period-reached|达到最短公示期|minimum period reached
-corrected-and-fully-performed|纠正失信行为并全部履行义务|corrected and fully performed
-public-commitment|公开作出信用承诺|public commitment
-other-statutory|法律法规规章规定的其他条件|other statutory conditions
-proof-of-performance|履行义务证明|proof of performance
-commitment-letter|信用承诺书|commitment letter
-others-by-rule|规定的其他材料|others by rule
 stop-publication|终止公示|publication stops
 stop-sharing|停止共享和使用|sharing and use stop
 lift-measures|解除惩戒措施|measures are lifted
@@ -170,20 +153,20 @@ def period(text: str) -> Words:
     )
 
 
-def value_words(value: Any) -> Words:
-    """A value of a rule in words; what has none stays as it is."""
+def value_words(value: Any, words: Mapping[str, Words]) -> Words:
+    """A value of a rule in words, those of the edition first; what has none stays as it is."""
     if isinstance(value, bool):
         return _YES if value else _NO
     if isinstance(value, tuple | list):
-        parts = [value_words(part) for part in value]
+        parts = [value_words(part, words) for part in value]
         return Words("、".join(part.zh for part in parts), ", ".join(part.en for part in parts))
     text = str(value)
     if text.startswith("P") and _PERIOD.fullmatch(text):
         return period(text)
-    return VALUES.get(text) or STATUSES.get(text) or TERMS.get(text) or Words(text, text)
+    return words.get(text) or VALUES.get(text) or STATUSES.get(text) or TERMS.get(text) or Words(text, text)
 
 
-def rule_lines(rule: Rule) -> Iterator[tuple[Words, Words]]:
+def rule_lines(catalogue: Catalogue, rule: Rule) -> Iterator[tuple[Words, Words]]:
     """What a rule says, a line each: what it is about, and what it sets."""
     if rule.kind == "severity":
         for condition in rule.body["conditions"]:
@@ -193,7 +176,7 @@ def rule_lines(rule: Rule) -> Iterator[tuple[Words, Words]]:
         yield TERMS["amount"], _time_limit(rule.body)
     for path, value in _leaves(rule.body):
         if rule.kind != "deadline" or path not in (("amount",), ("unit",)):
-            yield _label(path), value_words(value)
+            yield _label(path), value_words(value, catalogue.words)
 
 
 def _time_limit(body: Mapping[str, Any]) -> Words:

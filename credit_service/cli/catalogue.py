@@ -161,7 +161,7 @@ def _rules_table(catalogue: Catalogue, item: Item, day: date) -> Table:
     table.add_column("规则 Rule", overflow="fold", max_width=28)
     table.add_column("内容 What it says", overflow="fold")
     for rule in item_rules(catalogue, item, day):
-        says = [f"{label.zh} {value.zh}\n  {label.en}: {value.en}" for label, value in rule_lines(rule)]
+        says = [f"{label.zh} {value.zh}\n  {label.en}: {value.en}" for label, value in rule_lines(catalogue, rule)]
         says += [f"依据 basis {basis_words(catalogue, basis).zh}" for basis in rule.legal_basis]
         about = f"{KINDS[rule.kind]}\n{rule.name}\n{rule.version}\n[{rule.effective_from}, {rule.effective_to or ''})"
         table.add_row(Text(f"{about}\n{STATUSES[rule.status]}"), Text("\n".join(says)))

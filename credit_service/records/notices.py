@@ -9,35 +9,11 @@ from datetime import date, datetime
 from pydantic import BaseModel
 from pydantic import Field as ApiField
 
-from credit_service.catalogue.models import Catalogue
+from credit_service.catalogue.models import Catalogue, Words
 from credit_service.catalogue.rules import rule_for
 from credit_service.platform.days import start_of
 from credit_service.records.models import NoticeKind
 from credit_service.records.rules import Assessment, Draft, assess
-
-CONDITIONS = {
-    "minimum-period-reached": ("达到最短公示期限", "the minimum publicity period has passed"),
-    "corrected-and-fully-performed": (
-        "纠正失信行为, 完全履行规定的义务",
-        "the conduct is corrected and every obligation performed",
-    ),
-    "public-commitment": (
-        "公开作出信用承诺, 承诺所提交材料真实有效",
-        "a public commitment that the materials are true, and to bear the consequences if not",
-    ),
-    "harm-removed": ("消除危害后果和不良影响", "the harm and its bad influence are removed"),
-    "no-further-heavier-penalty": ("未再受到较重行政处罚", "no further heavier penalty was imposed"),
-    "wages-paid": ("足额支付拖欠的工资", "the wages owed are paid in full"),
-    "six-months-since-correction": ("自改正之日起满六个月", "six months have passed since the correction"),
-    "ground-no-longer-exists": ("列入的情形已经消除", "the ground of the listing no longer exists"),
-    "performed-or-corrected": ("已履行义务或者纠正失信行为", "the obligation is performed or the conduct corrected"),
-    "other-statutory": ("法律、行政法规、部门规章要求的其他条件", "other conditions of laws, regulations and rules"),
-}
-MATERIALS = {
-    "proof-of-performance": ("履行义务、纠正失信行为的证明材料", "proof of correction and performance"),
-    "commitment-letter": ("信用承诺书", "the commitment letter"),
-    "others-by-rule": ("规定的其他材料", "other materials the rules ask for"),
-}
 
 
 class RepairNotice(BaseModel):
@@ -64,6 +40,8 @@ def repair_notice(catalogue: Catalogue, draft: Draft, *, first_published_at: dat
     window = assess(catalogue, replace(draft, notices=served), first_published_at=first_published_at or start_of(on))
     rule = rule_for(catalogue, "repair", draft.item.repair_rule, on, on)
     conditions, materials = (rule.conditions, rule.materials) if rule else ((), ())
+    asked = [catalogue.words[name] for name in conditions]
+    brought = [catalogue.words[name] for name in materials]
     return RepairNotice(
         entity_name=draft.entity_name,
         uscc=draft.uscc,
@@ -75,12 +53,12 @@ def repair_notice(catalogue: Catalogue, draft: Draft, *, first_published_at: dat
         conditions=list(conditions),
         materials=list(materials),
         rule_version=rule.version if rule else None,
-        text_zh=_chinese(draft, window, conditions, materials),
-        text_en=_english(draft, window, conditions, materials),
+        text_zh=_chinese(draft, window, asked, brought),
+        text_en=_english(draft, window, asked, brought),
     )
 
 
-def _chinese(draft: Draft, window: Assessment, conditions: Iterable[str], materials: Iterable[str]) -> str:
+def _chinese(draft: Draft, window: Assessment, conditions: Iterable[Words], materials: Iterable[Words]) -> str:
     stop = window.publicity_latest_stop
     lines = [
         "信用修复告知书",
@@ -90,13 +68,13 @@ def _chinese(draft: Draft, window: Assessment, conditions: Iterable[str], materi
     ]
     if window.repair_eligible_from:
         lines.append(f"自{window.repair_eligible_from}起, 符合下列条件的, 可以向作出决定的机关申请信用修复:")
-        lines += [f"{number}. {CONDITIONS[name][0]}" for number, name in enumerate(conditions, 1)]
-        lines.append("申请材料: " + "; ".join(MATERIALS[name][0] for name in materials) + "。")
+        lines += [f"{number}. {words.zh}" for number, words in enumerate(conditions, 1)]
+        lines.append("申请材料: " + "; ".join(words.zh for words in materials) + "。")
     lines.append("信用修复不收取费用。对公示信息有异议的, 可以提出异议申诉。")
     return "\n".join(lines)
 
 
-def _english(draft: Draft, window: Assessment, conditions: Iterable[str], materials: Iterable[str]) -> str:
+def _english(draft: Draft, window: Assessment, conditions: Iterable[Words], materials: Iterable[Words]) -> str:
     stop = window.publicity_latest_stop
     lines = [
         "Notice of credit repair",
@@ -107,7 +85,7 @@ def _english(draft: Draft, window: Assessment, conditions: Iterable[str], materi
     ]
     if window.repair_eligible_from:
         lines.append(f"From {window.repair_eligible_from} you may apply to the deciding authority for repair when:")
-        lines += [f"{number}. {CONDITIONS[name][1]}" for number, name in enumerate(conditions, 1)]
-        lines.append("Materials: " + "; ".join(MATERIALS[name][1] for name in materials) + ".")
+        lines += [f"{number}. {words.en}" for number, words in enumerate(conditions, 1)]
+        lines.append("Materials: " + "; ".join(words.en for words in materials) + ".")
     lines.append("Repair is free of charge. You may object to what is published.")
     return "\n".join(lines)

@@ -10,13 +10,12 @@ from uuid_utils.compat import uuid7
 
 from credit_service.accounts import commands as accounts
 from credit_service.accounts.rules import Principal
-from credit_service.catalogue.models import DeadlineRule
+from credit_service.catalogue.models import Catalogue, DeadlineRule, Words
 from credit_service.deadlines.rules import stage_rules
 from credit_service.platform.days import day_of
 from credit_service.platform.errors import INVALID_REQUEST, NOT_FOUND, FieldError, Problem
 from credit_service.records import life
 from credit_service.records.models import Record
-from credit_service.records.notices import CONDITIONS
 from credit_service.repairs import notices, parts, rules
 from credit_service.repairs.contract import BODIES, ConditionView, Eligibility, RepairApplication
 from credit_service.repairs.machine import REPAIR
@@ -108,16 +107,16 @@ async def eligibility(session: AsyncSession, caller: Caller, record_id: UUID) ->
         eligible_from=first,
         barred_until=barred,
         may_apply_now=not why_not and in_time,
-        conditions=[condition_view(condition) for condition in found],
+        conditions=[condition_view(caller.catalogue, condition) for condition in found],
         materials=list(rule.materials) if rule is not None else [],
         handler_uscc=handler,
         handler_name=await accounts.agency_name(session, handler) if handler is not None else None,
     )
 
 
-def condition_view(condition: rules.Condition) -> ConditionView:
+def condition_view(catalogue: Catalogue, condition: rules.Condition) -> ConditionView:
     """A condition with its names in both languages."""
-    label_zh, label_en = CONDITIONS[condition.name]
+    label_zh, label_en = catalogue.words.get(condition.name, Words(condition.name, condition.name))
     return ConditionView(
         name=condition.name,
         label_zh=label_zh,

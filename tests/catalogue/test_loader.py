@@ -196,6 +196,7 @@ def test_every_rule_and_measure_of_the_shipped_catalogue_is_used_or_stands_alone
     named |= {("publicity", name) for item in items for name in item.destination_rules.values()}
     alone = {key for key in catalogue.rules if key[0] != "deadline"} - named
     assert alone == {
+        ("ceiling", "annual-report-fine"),
         ("objection", "credit-reporting"),
         ("objection", "henan"),
         ("objection", "shandong"),
@@ -423,6 +424,17 @@ def test_a_severity_rule_reads_only_facts_that_the_item_has(tmp_path: Path) -> N
     with pytest.raises(CatalogueError, match="severity rule graded reads procedure, which is not a field"):
         load(write(tmp_path, broken))
     load(write(tmp_path, broken.replace("{conditions:", "{given_facts: [procedure], conditions:")))
+
+
+def test_a_condition_of_repair_has_words_to_be_told_in(tmp_path: Path) -> None:
+    rule = SMALL[SMALL.index("  - kind: publicity") : SMALL.index("measures:")]
+    head, _, _ = rule.replace("kind: publicity", "kind: repair").partition("    body:")
+    repair = head + "    body: {conditions: [apology-made], effects: [stop-publication]}\n"
+    text = SMALL.replace("measures:\n", repair + "measures:\n", 1)
+    with pytest.raises(CatalogueError, match=r"edition\.yaml:\d+: apology-made has no words"):
+        load(write(tmp_path, text))
+    words = load(write(tmp_path, text + "words:\n  apology-made: {zh: 已道歉, en: an apology was made}\n")).words
+    assert words["apology-made"] == ("已道歉", "an apology was made")
 
 
 def test_an_entry_of_its_own_wins_over_the_anchor_it_merges(tmp_path: Path) -> None:

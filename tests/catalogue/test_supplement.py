@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import date, timedelta
 from functools import cache
 from pathlib import Path
@@ -236,7 +237,7 @@ def entry(value: dict[str, Any]) -> Entry:
     return made
 
 
-NO_SOURCES = Sources(documents=[], items=[], rules=[], measures=[], scenarios=[], field_sets={})
+NO_SOURCES = Sources(documents=[], items=[], rules=[], measures=[], scenarios=[], field_sets={}, words={})
 HEADER = Source("s.yaml", entry({"division": "990000", "basis": "shanghai-credit-regulation"}), "1")
 BASIS = [{"document": "shanghai-credit-regulation", "status": "inference"}]
 
@@ -412,6 +413,4 @@ def test_no_local_item_is_shown_longer_or_guarded_less_than_order_36_lets(
 
 
 def vars_of(sources: Sources) -> dict[str, Any]:
-    return {
-        name: getattr(sources, name) for name in ("documents", "items", "rules", "measures", "scenarios", "field_sets")
-    }
+    return {field.name: getattr(sources, field.name) for field in fields(sources)}

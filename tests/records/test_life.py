@@ -11,11 +11,9 @@ import orjson
 import pytest
 
 from credit_service.accounts.rules import Role
-from credit_service.catalogue.models import RepairRule
 from credit_service.platform.context import Actor
 from credit_service.records import life
 from credit_service.records.models import State
-from credit_service.records.notices import CONDITIONS, MATERIALS
 from credit_service.records.standing import TRANSITIONS, Action
 from tests.api import AGENCY, CATALOGUE, COMPANY, CONSENT, NOTICES, OTHER_AGENCY, Api
 
@@ -299,9 +297,3 @@ async def test_the_repair_notice_comes_with_the_decision(api: Api) -> None:
     assert notice["conditions"][0] == "minimum-period-reached"
     assert (await api.get(path, Role.SUBMITTER, agency=OTHER_AGENCY)).status_code == 404
     assert (await api.get(path, Role.SUBJECT)).status_code == 403
-
-
-def test_every_condition_and_material_of_the_catalogue_has_words() -> None:
-    rules = [rule for versions in CATALOGUE.rules.values() for rule in versions if isinstance(rule, RepairRule)]
-    assert {name for rule in rules for name in rule.conditions} <= set(CONDITIONS)
-    assert {name for rule in rules for name in rule.materials} <= set(MATERIALS)
