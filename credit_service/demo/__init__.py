@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from credit_service.accounts.models import AgencyWrite, Client, ClientCreate, Gr
 from credit_service.accounts.rules import Principal, Role
 from credit_service.audit import events
 from credit_service.catalogue.loader import configured
-from credit_service.catalogue.models import Catalogue
+from credit_service.catalogue.models import Catalogue, Item
 from credit_service.demo.population import DemoAgency, DemoEntity, agencies, entities
 from credit_service.demo.records import drafts
 from credit_service.demo.welcome import welcome
@@ -47,8 +48,9 @@ from credit_service.records.standing import Action
 
 TOKEN_SECONDS = 7 * 24 * 3600
 ACTOR = Actor("demo", "demo-data")
-CLOSING = (Action.REPAIR, Action.ANNUL, Action.WITHDRAW, Action.SHIELD, Action.ARCHIVE)
-CLOSED_EACH = 40
+CLOSED_EACH = 3
+PENALTIES_CLOSED_EACH = 40
+ARCHIVED_AT_ONCE = 500
 RENDERED_AT_ONCE = 250
 
 
@@ -213,19 +215,48 @@ def _line(catalogue: Catalogue, draft: Draft, number: int, now: datetime) -> str
     return staged_line(number, 1, draft, os.urandom(32), standing, assessment_text(assessment, standing))
 
 
+def _closings(item: Item) -> Iterator[Action]:
+    """What the later life of this item's records can bring."""
+    if item.repair_rule is not None:
+        yield Action.REPAIR
+    yield from (Action.ANNUL, Action.WITHDRAW)
+    if item.list_colour is not None:
+        yield Action.REMOVE
+    if item.polarity == "distrust":
+        yield Action.SHIELD
+
+
 async def _close_some(session: AsyncSession, catalogue: Catalogue, now: datetime) -> None:
-    """A few records of each state that only later steps of their life would bring."""
-    for index, action in enumerate(CLOSING):
-        statement = (
-            select(Record)
-            .where(col(Record.item_code) == "administrative-penalty", col(Record.state) == State.PUBLISHED)
-            .order_by(col(Record.document_number))
-            .offset(index)
-            .limit(CLOSED_EACH)
-        )
-        for record in (await session.execute(statement)).scalars().all():
-            await life.move(session, catalogue, ACTOR, now, record, action, reason="演示数据 demonstration")
+    """A few records of each item in each state that only later steps of their life would bring."""
+    statement = (
+        select(Record)
+        .where(col(Record.state).in_((State.PUBLISHED, State.WITHHELD)))
+        .order_by(col(Record.item_code), col(Record.document_number))
+    )
+    found: dict[str, list[Record]] = defaultdict(list)
+    for record in (await session.execute(statement)).scalars().all():
+        if record.disclosure_until is None or record.disclosure_until > now:
+            found[record.item_code].append(record)
+    for code, records in found.items():
+        each = PENALTIES_CLOSED_EACH if code == "administrative-penalty" else CLOSED_EACH
+        for action in _closings(catalogue.latest(code)):
+            open_ones = (r for r in records if r.state in _STANDING and _may(action, r, day_of(now)))
+            for record in list(islice(open_ones, each)):
+                await life.move(
+                    session, catalogue, ACTOR, now, record, action, reason="演示数据 demonstration", render=False
+                )
+    while await life.archive_due(session, catalogue, ACTOR, now, ARCHIVED_AT_ONCE, render=False):
         await session.flush()
+
+
+_STANDING = (State.PUBLISHED, State.WITHHELD)
+
+
+def _may(action: Action, record: Record, today: date) -> bool:
+    """A repair comes after the shortest term; what a term has ended stays, so that such are shown too."""
+    if action is Action.REPAIR:
+        return record.repair_eligible_from is not None and record.repair_eligible_from <= today
+    return record.publicity_latest_stop is None or record.publicity_latest_stop > today
 
 
 async def _render(usccs: list[str], database: Database, now: datetime) -> None:

@@ -10,11 +10,17 @@ from typing import Any
 from credit_service.catalogue.facts import checker_of
 from credit_service.catalogue.models import Catalogue, Field, Item
 from credit_service.demo.population import SEED, DemoAgency, DemoEntity
+from credit_service.identity.uscc import compose
 from credit_service.records.rules import Draft, attested_notices
 
 RECORDS = 20_000
+EACH_ITEM = 100
 OPEN_ENDED = date(2099, 12, 31)
 OLDEST_DAYS = 1500
+UNSERVED_EVERY = 37
+"""Each so-manieth record has no proof of notice yet, and one before it is older than the disclosure limit."""
+BEYOND_LIMIT_DAYS = (1850, 1950)
+GRADES = "AAABBBBBBCCCD"
 
 _VIOLATIONS = (
     ("经营超过保质期的食品", "《中华人民共和国食品安全法》第一百二十四条第一款第五项"),
@@ -41,13 +47,23 @@ def drafts(
     chance = random.Random(SEED + 1)  # noqa: S311 - synthetic data
     senders = {code: [agency for agency in agencies if code in agency.items] for code in catalogue.items}
     others = [code for code, found in senders.items() if found and not code.startswith("administrative-")]
+    subjects = {prefix: [e for e in entities if e.uscc.startswith(prefix)] for prefix in _prefixes(catalogue)}
     for number in range(RECORDS):
-        if number < 40 * len(others):
+        if number < EACH_ITEM * len(others):
             code = others[number % len(others)]
         else:
             code = chance.choices(("administrative-penalty", "administrative-licence"), (55, 45))[0]
         agency = chance.choice(senders[code])
-        yield _draft(chance, catalogue, code, chance.choice(entities), agency, number, today)
+        entity = chance.choice(subjects[catalogue.latest(code).subject_prefix or ""])
+        yield _draft(chance, catalogue, code, entity, agency, number, today)
+
+
+def _beyond_limit(number: int) -> bool:
+    return number % UNSERVED_EVERY == UNSERVED_EVERY - 1
+
+
+def _prefixes(catalogue: Catalogue) -> set[str]:
+    return {item.subject_prefix or "" for item in catalogue.latest_items()}
 
 
 def _draft(
@@ -59,8 +75,8 @@ def _draft(
     number: int,
     today: date,
 ) -> Draft:
-    decided_on, item = _decision(chance, catalogue, code, today)
-    facts, basis = _facts(chance, item, decided_on)
+    decided_on, item = _decision(chance, catalogue, code, number, today)
+    facts, basis = _facts(chance, item, entity, decided_on)
     by_name = {field.name: field for field in item.fields}
     checked = checker_of(item)(facts)
     for error in checked.errors:
@@ -70,15 +86,18 @@ def _draft(
     checked = checker_of(item)(facts)
     if checked.errors:
         raise ValueError(f"demo facts of {code}: {checked.errors}")
-    valid_until = (
-        OPEN_ENDED if item.kind == "penalty" else decided_on + timedelta(days=chance.choice((365, 1095, 1825)))
-    )
+    valid_until: date | None = decided_on + timedelta(days=chance.choice((365, 1095, 1825)))
+    if item.kind == "penalty":
+        valid_until = OPEN_ENDED
+    elif _beyond_limit(number) and item.retention_rule is not None:
+        valid_until = None
+    document_number = f"{agency.name[-6:-3]}演〔{decided_on.year}〕{number + 1}号"
     return Draft(
         item=item,
-        notices=attested_notices(catalogue, item, decided_on, "演示数据"),
+        notices=attested_notices(catalogue, item, decided_on, None if number % UNSERVED_EVERY == 0 else "演示数据"),
         uscc=entity.uscc,
         entity_name=entity.name,
-        document_number=f"{agency.name[-6:-3]}演〔{decided_on.year}〕{number + 1}号",
+        document_number=facts.get("commitment_code", document_number),
         decided_on=decided_on,
         valid_until=valid_until,
         authority_uscc=agency.uscc,
@@ -92,25 +111,52 @@ def _draft(
     )
 
 
-def _decision(chance: random.Random, catalogue: Catalogue, code: str, today: date) -> tuple[date, Item]:
-    """A day on which the item was in force, most of them recent."""
+def _decision(chance: random.Random, catalogue: Catalogue, code: str, number: int, today: date) -> tuple[date, Item]:
+    """A day on which the item was in force, most of them recent and some beyond the limit of disclosure."""
     versions = catalogue.items[code]
-    for _ in range(100):
+    for attempt in range(100):
         day = today - timedelta(days=int(OLDEST_DAYS * chance.random() ** 2))
+        if _beyond_limit(number) and attempt < 50:
+            day = today - timedelta(days=chance.randint(*BEYOND_LIMIT_DAYS))
         for item in versions:
             if item.in_force(day):
                 return day, item
     return versions[-1].effective_from, versions[-1]
 
 
-def _facts(chance: random.Random, item: Item, decided_on: date) -> tuple[dict[str, Any], str | None]:
+def _facts(
+    chance: random.Random, item: Item, entity: DemoEntity, decided_on: date
+) -> tuple[dict[str, Any], str | None]:
     if item.code == "administrative-penalty":
         return _penalty(chance)
     facts: dict[str, Any] = {}
     for field in item.fields:
         if field.required or (field.publication == "public" and not field.required_if and chance.random() < 0.7):
             facts[field.name] = _value(chance, item, field, decided_on)
+    if item.kind == "evaluation" and item.list_colour is None:
+        facts["grade"] = _grade(item.code, entity)
+    if item.kind == "commitment":
+        facts |= _commitment(chance, entity, decided_on)
     return facts, None
+
+
+def _grade(code: str, entity: DemoEntity) -> str:
+    """Grades of an entity never contradict each other: who is D nationally is A nowhere (国办发〔2026〕8号)."""
+    national = random.Random(entity.uscc).choice(GRADES)  # noqa: S311 - synthetic data
+    return national if code == "comprehensive-evaluation" else {"D": "C", "C": "B"}.get(national, "A")
+
+
+def _commitment(chance: random.Random, entity: DemoEntity, decided_on: date) -> dict[str, Any]:
+    """A commitment, now and then breached; what was not performed is told then."""
+    fulfilment = chance.choices(("全部履行", "部分履行", "全部未履行"), (80, 12, 8))[0]
+    facts = {
+        "commitment_code": f"{entity.division}{decided_on:%Y%m%d}{chance.randint(1, 999999):06}",
+        "fulfilment": fulfilment,
+        "publication_type": chance.choices(("可向社会公开", "特定范围内公开", "不可公开"), (80, 15, 5))[0],
+    }
+    if fulfilment != "全部履行":
+        facts |= {"unperformed_content": "演示数据: 未按承诺期限整改。", "breach_liability_content": "记入信用记录。"}
+    return facts
 
 
 def _penalty(chance: random.Random) -> tuple[dict[str, Any], str]:
@@ -134,10 +180,10 @@ def _penalty(chance: random.Random) -> tuple[dict[str, Any], str]:
 
 
 def _value(chance: random.Random, item: Item, field: Field, decided_on: date) -> Any:
-    if field.name == "commitment_code":
+    if field.format == "uscc":
+        return compose("51", "500000", f"502{chance.randint(0, 99999):05}")
+    if field.format == "commitment-code":
         return f"500103{decided_on:%Y%m%d}{chance.randint(1, 999999):06}"
-    if field.name == "fulfilment":
-        return "全部履行"
     match field.type:
         case "enum":
             return chance.choice([value for value in field.values if not value.startswith("其他")])

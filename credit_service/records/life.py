@@ -82,8 +82,9 @@ async def move(
     *,
     reason: str,
     basis: Mapping[str, Any] | None = None,
+    render: bool = True,
 ) -> Record:
-    """Make one transition of ``standing.TRANSITIONS`` and render the profile.
+    """Make one transition of ``standing.TRANSITIONS`` and render the profile, unless the caller will.
 
     ``basis`` names the documents it rests on: a ruling, an annulling decision, a consent. A record that returns to
     what its rule says is judged anew, with its first publication as before. Raises ``ILLEGAL_TRANSITION``, and
@@ -101,9 +102,9 @@ async def move(
     record.state_from = min(began, record.recorded_at) if transition.retroactive else now
     record.state_reason = reason
     record.state_basis = dict(basis) if basis is not None else None
-    await _keep(session, actor, now, record, f"record.{action.value}", reason, catalogue)
-    if catalogue.latest(record.item_code).excludes:
-        await commands.end_excluded(session, catalogue, actor, now, record)
+    await _append(session, actor, now, record, f"record.{action.value}", reason, catalogue)
+    await commands.end_excluded(session, catalogue, actor, now, record)
+    if render:
         await entities.rewrite_profile(session, record.uscc, now)
     return record
 
@@ -117,11 +118,23 @@ async def _keep(
     reason: str,
     catalogue: Catalogue | None = None,
 ) -> None:
+    await _append(session, actor, now, record, change, reason, catalogue)
+    await entities.rewrite_profile(session, record.uscc, now)
+
+
+async def _append(
+    session: AsyncSession,
+    actor: Actor,
+    now: datetime,
+    record: Record,
+    change: str,
+    reason: str,
+    catalogue: Catalogue | None,
+) -> None:
     content = await store.content_of(session, record)
     record.version += 1
     record.changed_at = now
     await append_version(session, actor, now, record, content, change, reason, catalogue)
-    await entities.rewrite_profile(session, record.uscc, now)
 
 
 async def serve_notices(
@@ -180,14 +193,17 @@ async def correct(
     return record
 
 
-async def archive_due(session: AsyncSession, catalogue: Catalogue, actor: Actor, now: datetime, limit: int) -> int:
+async def archive_due(
+    session: AsyncSession, catalogue: Catalogue, actor: Actor, now: datetime, limit: int, *, render: bool = True
+) -> int:
     """Archive records whose disclosure limit has passed; gives how many. They had stopped being shown at that instant.
 
     Several workers may do this at once: each takes rows no other holds.
     """
     due = await store.due_for_archive(session, now, limit)
     for record in due:
-        await move(session, catalogue, actor, now, record, Action.ARCHIVE, reason="披露期限届满 disclosure limit")
+        reason = "披露期限届满 disclosure limit"
+        await move(session, catalogue, actor, now, record, Action.ARCHIVE, reason=reason, render=render)
     return len(due)
 
 
