@@ -70,6 +70,7 @@ from credit_service.supervision.screening.routes import LARGEST_REQUEST as LARGE
 from credit_service.supervision.screening.routes import SCREENING_PATH
 from credit_service.supervision.screening.routes import router as screening_router
 from credit_service.supervision.screening.stream import STREAM_PATH, STREAMS
+from credit_service.workflows.statistics import router as workflow_statistics_router
 
 STREAMED = re.compile(rf"{IMPORT_PATH}|{STREAM_PATH}|/v1/[a-z]+/[0-9a-fA-F-]+/attachments")
 """Paths whose bodies may be large: they are read as streams that count their own bytes."""
@@ -291,6 +292,7 @@ def create_app(
         repairs_router,
         objections_router,
         propagation_router,
+        workflow_statistics_router,
         imports_router,
         catalogue_router,
         notifications_router,

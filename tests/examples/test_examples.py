@@ -35,6 +35,19 @@ def run_example(name: str, demonstration: tuple[str, str], *arguments: str) -> s
     return done.stdout
 
 
+def test_repairs_and_objections_from_application_to_decision(demonstration: tuple[str, str]) -> None:
+    """Runs first: it moves the clock about and puts it back."""
+    told = run_example("repair_and_objection.py", demonstration)
+    assert re.findall(r"public: (True|False)", told) == ["False", "False", "True"]
+    assert "eligible from 2026-09-22" in told
+    assert "apply again from 2026-11-03" in told
+    assert "no new application before 2029-11-02" in told
+    assert "accept: 3 working-days after 2026-09-28, last day 2026-10-08, met" in told
+    assert "own-decision: 3 working-days after 2026-09-29, last day 2026-10-09, met" in told
+    assert "the same officer: 409" in told
+    assert told.count("申请复查 objection.request-review") == 1
+
+
 def test_a_penalty_from_notice_to_automatic_stop(demonstration: tuple[str, str]) -> None:
     told = run_example("life_of_a_penalty.py", demonstration)
     assert re.findall(r"public: (True|False)", told) == ["False", "True", "True", "False", "False"]

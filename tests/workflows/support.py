@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -66,6 +67,7 @@ class House:
 
     api: Api
     clients: set[str] = field(default_factory=set)
+    tokens: dict[tuple[str, datetime], str] = field(default_factory=dict)
 
     async def call(
         self, method: str, path: str, person: Person, *, headers: dict[str, str] | None = None, **more: Any
@@ -90,7 +92,10 @@ class House:
                 await session.execute(insert(Client).values(**row.model_dump()).on_conflict_do_nothing())
             self.clients.add(person.name)
         keys, now = self.api.app.state.keys, self.api.clock.now()
-        return tokens.issue(keys, issuer=ISSUER, principal=person.principal, now=now, lifetime_seconds=900)
+        if (person.name, now) not in self.tokens:
+            issued = tokens.issue(keys, issuer=ISSUER, principal=person.principal, now=now, lifetime_seconds=900)
+            self.tokens[person.name, now] = issued
+        return self.tokens[person.name, now]
 
     async def get(self, path: str, person: Person = ANYBODY, **more: Any) -> Any:
         answer = await self.call("GET", path, person, **more)
