@@ -24,6 +24,8 @@ from credit_service.platform.context import Actor
 from credit_service.platform.database import Database
 from credit_service.platform.resources import schemas_dir
 from credit_service.platform.settings import Settings
+from credit_service.records.imports import validation
+from credit_service.records.imports.commands import new_executor
 from tests.api import AGENCY, AGENCY_NAME, COMPANY, NOTICES, Api, running
 from tests.support import ROOT, DatabaseUrls
 
@@ -222,6 +224,17 @@ def test_the_settings_name_the_edition_and_the_supplement(tmp_path: Path, editio
     assert create_app(settings).state.catalogue.digest == catalogue.digest
     assert {"serious-dishonesty-example", "example-fake-commitment"} <= catalogue.items.keys()
     assert len({catalogue.digest, load(edition).digest, CATALOGUE.digest}) == 3
+
+
+def digest_of_the_judge() -> str:
+    """Asked in the process that judges rows."""
+    return validation._catalogue().digest
+
+
+def test_files_are_judged_by_the_same_catalogue(edition: Path) -> None:
+    supplement = ROOT / "examples" / "supplement"
+    with new_executor(edition, supplement) as executor:
+        assert executor.submit(digest_of_the_judge).result() == load(edition, supplement).digest
 
 
 async def test_a_record_of_a_supplement_follows_its_stricter_rule(
