@@ -111,6 +111,15 @@ PROBLEM_RESPONSE = {
     "description": "Problem document (RFC 9457) 问题文档",
     "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
+OAUTH_ERROR_RESPONSE = {
+    "description": "OAuth error (RFC 6749 section 5.2), or a problem document when the request never got that far",
+    "content": {
+        "application/json": {
+            "schema": {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
+        },
+        **PROBLEM_RESPONSE["content"],  # type: ignore[dict-item]
+    },
+}
 
 PURPOSE_PARAMETERS = [
     {
@@ -246,7 +255,8 @@ class CreditService(FastAPI):
                     if any(each["name"] == "credit-purpose" for each in operation.get("parameters", ())):
                         operation["parameters"] += PURPOSE_PARAMETERS
                     operation["responses"].pop("422", None)
-                    operation["responses"]["default"] = PROBLEM_RESPONSE
+                    oauth = path.startswith("/oauth/")
+                    operation["responses"]["default"] = OAUTH_ERROR_RESPONSE if oauth else PROBLEM_RESPONSE
                     if path.startswith("/v1/"):
                         operation["security"] = [{}, {"client": []}]
         return self.openapi_schema or document
