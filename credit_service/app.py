@@ -39,6 +39,7 @@ from credit_service.entities.routes import router as entities_router
 from credit_service.entities.search import NameSearch
 from credit_service.entities.search import router as search_router
 from credit_service.evidence.vault import Vault
+from credit_service.exchange.changes import router as changes_router
 from credit_service.exchange.log import router as log_router
 from credit_service.measures.routes import router as measures_router
 from credit_service.notifications import rendering
@@ -318,6 +319,7 @@ def create_app(
         oauth_router,
         access_router,
         log_router,
+        changes_router,
         operations,
     ):
         app.include_router(router)

@@ -24,6 +24,7 @@ from credit_service.deadlines import jobs as deadlines
 from credit_service.entities import oversight, profile
 from credit_service.evidence import commands as evidence
 from credit_service.evidence.vault import Vault
+from credit_service.exchange import jobs as feed
 from credit_service.measures import commands as measures
 from credit_service.notifications import rendering as notices
 from credit_service.notifications import sending
@@ -201,6 +202,7 @@ async def serve(settings: Settings) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, queue.shutdown.set)
         keeping.schedule(queue, database, keys_of(settings))
+        feed.schedule(queue, database, clock)
         log = Log(keys_of(settings), settings.base_url)
         signed_each = settings.log_checkpoint_seconds
         keepers = [asyncio.create_task(keeping.keep(database, log, clock, signed_each))]

@@ -17,6 +17,7 @@ from credit_service.audit import models as audit
 from credit_service.deadlines import models as deadlines
 from credit_service.entities import models as entities
 from credit_service.evidence import models as evidence
+from credit_service.exchange import models as exchange
 from credit_service.measures import models as measures
 from credit_service.notifications import models as notifications
 from credit_service.platform import idempotency
@@ -34,6 +35,7 @@ TABLES = (
     classes,
     deadlines,
     entities,
+    exchange,
     evidence,
     idempotency,
     measures,

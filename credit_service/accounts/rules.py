@@ -65,6 +65,7 @@ class Permission(StrEnum):
     READ_STATISTICS = "statistics:read"
     READ_PUNCTUALITY = "punctuality:read"  # an agency its own, supervisors anybody's
     READ_AUDIT = "audit:read"
+    READ_CHANGES = "changes:read"
     READ_LOG = "log:read"  # heads and hashes; entries are for those who read the audit trail
     MANAGE_ACCOUNTS = "accounts:manage"
     MOVE_CLOCK = "clock:move"  # a demonstration's only
@@ -108,6 +109,7 @@ PERMISSIONS: dict[Permission, frozenset[Role]] = {
     Permission.ACKNOWLEDGE_PROPAGATION: frozenset({Role.SUBMITTER, Role.REGULATOR, Role.ADMINISTRATOR}),
     Permission.IMPORT: frozenset({Role.SUBMITTER}),
     Permission.READ_AUDIT: frozenset({Role.AUDITOR}),
+    Permission.READ_CHANGES: EVERYONE,
     Permission.READ_LOG: EVERYONE,
     Permission.MANAGE_ACCOUNTS: frozenset({Role.ADMINISTRATOR}),
     Permission.READ_PUNCTUALITY: frozenset({Role.SUBMITTER, Role.REGULATOR, Role.AUDITOR, Role.ADMINISTRATOR}),

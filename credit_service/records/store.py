@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -247,3 +247,8 @@ async def recorded_by_day(
         .group_by(*keys)
     )
     return [RecordedCount(*row) for row in await session.execute(statement)]
+
+
+async def by_ids(session: AsyncSession, ids: Collection[UUID]) -> Sequence[Record]:
+    """The current rows of several records, in no order."""
+    return (await session.execute(select(Record).where(col(Record.id).in_(ids)))).scalars().all()
