@@ -71,6 +71,7 @@ from credit_service.supervision.screening.routes import LARGEST_REQUEST as LARGE
 from credit_service.supervision.screening.routes import SCREENING_PATH
 from credit_service.supervision.screening.routes import router as screening_router
 from credit_service.supervision.screening.stream import STREAM_PATH, STREAMS
+from credit_service.supervision.watchlists.routes import router as watchlists_router
 from credit_service.workflows.statistics import router as workflow_statistics_router
 
 STREAMED = re.compile(rf"{IMPORT_PATH}|{STREAM_PATH}|/v1/[a-z]+/[0-9a-fA-F-]+/attachments")
@@ -310,6 +311,7 @@ def create_app(
         deadlines_router,
         measures_router,
         screening_router,
+        watchlists_router,
         punctuality_router,
         classes_router,
         class_runs_router,

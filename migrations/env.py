@@ -26,6 +26,7 @@ from credit_service.records import models as records
 from credit_service.records.proceedings import models as proceedings
 from credit_service.records.propagation import models as propagation
 from credit_service.supervision.classes import models as classes
+from credit_service.supervision.watchlists import models as watchlists
 from credit_service.workflows import models as workflows
 
 TABLES = (
@@ -44,6 +45,7 @@ TABLES = (
     workflows,
     propagation,
     records,
+    watchlists,
 )  # imported for their tables, which fill SQLModel.metadata
 ischema_names["xid8"] = audit.TransactionId
 LOCK = 0x63726564  # one migration at a time on one database, whoever starts it

@@ -79,6 +79,7 @@ class Permission(StrEnum):
     CHECK_MEASURES = "measures:check"
     APPLY_MEASURE = "measures:apply"
     READ_MEASURES = "measures:read"
+    WATCH = "watchlist:manage"
     SUPERVISE = "supervision:read"
     MANAGE_RULE_SETS = "rule-set:manage"
     READ_OWN_CLASS = "own-class:read"  # where the authority opens it
@@ -125,6 +126,7 @@ PERMISSIONS: dict[Permission, frozenset[Role]] = {
     Permission.CHECK_MEASURES: frozenset({Role.SUBMITTER, Role.REGULATOR, Role.SUBJECT}),
     Permission.APPLY_MEASURE: frozenset({Role.SUBMITTER, Role.REGULATOR}),
     Permission.READ_MEASURES: frozenset({Role.SUBMITTER, Role.REGULATOR, Role.SUBJECT}),
+    Permission.WATCH: frozenset({Role.SUBMITTER, Role.REGULATOR}),
     Permission.SUPERVISE: frozenset({Role.REGULATOR}),
     Permission.MANAGE_RULE_SETS: frozenset({Role.REGULATOR}),
     Permission.READ_OWN_CLASS: frozenset({Role.SUBJECT}),

@@ -15,7 +15,8 @@ from credit_service.accounts.dependencies import requires
 from credit_service.accounts.rules import Audience, Permission, Principal, audience_of
 from credit_service.entities import names
 from credit_service.entities.ranking import Candidate, Match, Normalisation, is_initials, most_alike, rank
-from credit_service.identity.uscc import NATURAL_PERSON_IDENTIFIER, holds_resident_identity_number
+from credit_service.identity.personal import holds_identity_number
+from credit_service.identity.uscc import NATURAL_PERSON_IDENTIFIER
 from credit_service.platform.database import Database
 from credit_service.platform.errors import FieldError, Problem
 
@@ -164,7 +165,7 @@ def _view(match: Match, *, uscc: str, name: str, division: str, registration_sta
 
 def refuse_person(name: str, pointer: str) -> None:
     """Raises ``NATURAL_PERSON_IDENTIFIER`` for an identity number where a name belongs; it is not repeated."""
-    if holds_resident_identity_number(name):
+    if holds_identity_number(name):
         raise Problem(NATURAL_PERSON_IDENTIFIER, errors=[FieldError(pointer, "legal-entities-only")])
 
 

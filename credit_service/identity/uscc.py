@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from dataclasses import dataclass
 from datetime import date
@@ -35,7 +34,6 @@ _IDENTITY_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 _IDENTITY_CHECKS = "10X98765432"
 _SHORT_IDENTITY_LENGTH = 15
 _REGIONS = frozenset("12345678")
-_DIGIT_RUNS = re.compile(r"\d{15,}X?")
 
 
 _DROPPED = frozenset({"Pd", "Cf", "Cc", "Mn"})
@@ -79,17 +77,6 @@ def is_resident_identity_number(text: str, *, regions: frozenset[str] = _REGIONS
         return False
     total = sum(int(digit) * weight for digit, weight in zip(text[:17], _IDENTITY_WEIGHTS, strict=True))
     return text[17] == _IDENTITY_CHECKS[total % 11] and _is_day(text[6:14])
-
-
-def holds_resident_identity_number(text: str) -> bool:
-    """Whether such a number stands anywhere in a text, however it is typed."""
-    runs = _DIGIT_RUNS.finditer(normalise(text))
-    return any(
-        is_resident_identity_number(run[0][start : start + length])
-        for run in runs
-        for length in (_SHORT_IDENTITY_LENGTH, LENGTH)
-        for start in range(len(run[0]) - length + 1)
-    )
 
 
 def _is_day(digits: str) -> bool:

@@ -14,7 +14,8 @@ from credit_service.audit import events
 from credit_service.audit.models import SYSTEM_SUBJECT
 from credit_service.catalogue.models import Catalogue
 from credit_service.entities import profile
-from credit_service.identity.uscc import Uscc, holds_resident_identity_number
+from credit_service.identity.personal import holds_identity_number
+from credit_service.identity.uscc import Uscc
 from credit_service.measures import rules, store
 from credit_service.measures.models import (
     ApplicationWrite,
@@ -151,7 +152,7 @@ def _refuse_persons(texts: dict[str, str | None]) -> None:
     faults = [
         FieldError(pointer, "no identity number of a person")
         for pointer, text in texts.items()
-        if text is not None and holds_resident_identity_number(text)
+        if text is not None and holds_identity_number(text)
     ]
     if faults:
         raise Problem(INVALID_REQUEST, errors=faults)

@@ -19,7 +19,8 @@ from credit_service.catalogue.models import Catalogue
 from credit_service.entities import names
 from credit_service.entities.ranking import Candidate, Normalisation, rank
 from credit_service.identity import batch
-from credit_service.identity.uscc import holds_resident_identity_number, normalise
+from credit_service.identity.personal import holds_identity_number
+from credit_service.identity.uscc import normalise
 from credit_service.measures.rules import Consequence, MeasureIndex, legal_view
 from credit_service.platform.clock import Clock
 from credit_service.platform.database import Database
@@ -95,7 +96,7 @@ class Screening:
 
     async def names(self, texts: Sequence[str], first_index: int = 0) -> list[Row]:
         """One row for each name, with the entities that bear it or bore it, however it is typed."""
-        refused = {text for text in texts if holds_resident_identity_number(text)}
+        refused = {text for text in texts if holds_identity_number(text)}
         wanted = {text: _name_tokens(text) for text in texts if text not in refused}
         tokens = {token for found in wanted.values() for token in found}
         by_token: dict[int, list[Candidate]] = defaultdict(list)
