@@ -26,6 +26,7 @@ from credit_service.accounts.rules import Principal, Role
 from credit_service.audit import events
 from credit_service.catalogue.loader import configured
 from credit_service.catalogue.models import Catalogue, Item
+from credit_service.demo.cases import open_cases
 from credit_service.demo.population import DemoAgency, DemoEntity, agencies, entities
 from credit_service.demo.records import drafts
 from credit_service.demo.welcome import welcome
@@ -116,6 +117,8 @@ async def _fill(
     await _render([entity.uscc for entity in population], database, now)
     async with database.transaction() as session:
         await _enter_clients(session, offices[0], now)
+        officer = next(p for p in _principals(offices[0], "") if p.role is Role.SUBMITTER)
+        await open_cases(session, catalogue, officer, now)
     progress.advance(task)
 
 

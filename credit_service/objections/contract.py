@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import Field as ApiField
 
+from credit_service.identity.clean_text import CleanText, Reference
 from credit_service.objections.rules import Ground
 from credit_service.records.contract import Reason, Strict
 from credit_service.workflows.contract import (
@@ -37,10 +38,10 @@ class ObjectionApplication(ReasonedStep):
 class RecordChange(Strict):
     """更正内容: only what changes. ``facts`` replace single facts; null takes one away."""
 
-    entity_name: str | None = ApiField(default=None, min_length=2, max_length=200, description="行政相对人名称")
+    entity_name: Reference | None = ApiField(default=None, min_length=2, max_length=200, description="行政相对人名称")
     decided_on: date | None = ApiField(default=None, description="决定日期")
     valid_until: date | None = ApiField(default=None, description="有效期至")
-    legal_basis: str | None = ApiField(default=None, min_length=2, max_length=4000, description="依据")
+    legal_basis: CleanText | None = ApiField(default=None, min_length=2, max_length=4000, description="依据")
     facts: dict[str, Any] = ApiField(default_factory=dict, description="事项字段")
 
 

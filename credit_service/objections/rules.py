@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date
 from enum import StrEnum
 
 from credit_service.catalogue.models import Catalogue, DeadlineRule, ObjectionRule
@@ -72,10 +72,3 @@ def review_term(catalogue: Catalogue, today: date) -> DeadlineRule:
     rule = rule_for(catalogue, "deadline", "objection-review-request", today, today)
     assert rule is not None
     return rule
-
-
-def measures_pause(
-    catalogue: Catalogue, item_code: str, decided_on: date, disputed_since: datetime | None, today: date
-) -> bool:
-    """Whether measures that rest on a record pause now: while it is objected to, where the rule says so."""
-    return disputed_since is not None and objection_rule(catalogue, item_code, decided_on, today).pauses_measures

@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel
 from pydantic import Field as ApiField
 
+from credit_service.identity.clean_text import CleanText
 from credit_service.records.contract import DocumentNumber, Reason, Strict
 from credit_service.workflows.contract import (
     Authorisation,
@@ -30,8 +31,8 @@ class CommitmentLetter(Strict):
 
     materials_are_true: Literal[True] = ApiField(description="承诺所提交材料真实有效")
     accepts_liability: Literal[True] = ApiField(description="愿意承担违反承诺的相应责任")
-    content: str = ApiField(min_length=10, max_length=4000, description="承诺内容")
-    breach_liability: str = ApiField(min_length=4, max_length=4000, description="违诺责任")
+    content: CleanText = ApiField(min_length=10, max_length=4000, description="承诺内容")
+    breach_liability: CleanText = ApiField(min_length=4, max_length=4000, description="违诺责任")
     signed_on: date = ApiField(description="签署日期")
 
 

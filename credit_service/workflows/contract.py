@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import Field as ApiField
 
+from credit_service.identity.clean_text import CleanText, Reference
 from credit_service.records.contract import Reason, Strict
 
 MaterialKind = Literal["proof-of-performance", "commitment-letter", "others-by-rule", "evidence"]
@@ -20,7 +21,7 @@ class Material(Strict):
     """A document that goes with an application; ``attachment_ids`` name the files."""
 
     kind: MaterialKind = ApiField(description="材料类型")
-    title: str = ApiField(min_length=2, max_length=200, description="材料名称")
+    title: CleanText = ApiField(min_length=2, max_length=200, description="材料名称")
     dated_on: date | None = ApiField(
         default=None, description="材料载明的日期, for proof of performance the day on which it was performed"
     )
@@ -30,8 +31,8 @@ class Material(Strict):
 class Authorisation(Strict):
     """授权委托 What entitles an agent to act for the applicant; it is kept with the case."""
 
-    document_number: str = ApiField(min_length=1, max_length=128, description="授权委托书编号")
-    scope: str = ApiField(min_length=2, max_length=1000, description="授权事项和权限")
+    document_number: Reference = ApiField(min_length=1, max_length=128, description="授权委托书编号")
+    scope: CleanText = ApiField(min_length=2, max_length=1000, description="授权事项和权限")
     authorised_on: date = ApiField(description="授权日期")
     valid_until: date = ApiField(description="授权有效期至 Last day")
     attachment_ids: Attachments
@@ -41,7 +42,7 @@ class WindowFiling(Strict):
     """窗口代办 An application that an agency takes in at a window on behalf of the applicant."""
 
     received_on: date = ApiField(description="收件日期")
-    evidence: str = ApiField(min_length=2, max_length=500, description="申请人身份和意思表示的凭证")
+    evidence: CleanText = ApiField(min_length=2, max_length=500, description="申请人身份和意思表示的凭证")
 
 
 class StepBody(Strict):
