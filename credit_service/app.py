@@ -67,6 +67,8 @@ from credit_service.supervision.classes.routes import router as classes_router
 from credit_service.supervision.classes.run_routes import router as class_runs_router
 from credit_service.supervision.classes.statistics import router as statistics_router
 from credit_service.supervision.classes.tier_routes import router as tiers_router
+from credit_service.supervision.inspections.public_routes import router as draws_router
+from credit_service.supervision.inspections.routes import router as inspections_router
 from credit_service.supervision.screening.routes import LARGEST_REQUEST as LARGEST_SCREENING
 from credit_service.supervision.screening.routes import SCREENING_PATH
 from credit_service.supervision.screening.routes import router as screening_router
@@ -317,6 +319,8 @@ def create_app(
         class_runs_router,
         tiers_router,
         statistics_router,
+        draws_router,
+        inspections_router,
         accounts_router,
         oauth_router,
         access_router,

@@ -22,10 +22,12 @@ from credit_service.measures import models as measures
 from credit_service.notifications import models as notifications
 from credit_service.platform import idempotency
 from credit_service.platform.database import Database
+from credit_service.records import links
 from credit_service.records import models as records
 from credit_service.records.proceedings import models as proceedings
 from credit_service.records.propagation import models as propagation
 from credit_service.supervision.classes import models as classes
+from credit_service.supervision.inspections import models as inspections
 from credit_service.supervision.watchlists import models as watchlists
 from credit_service.workflows import models as workflows
 
@@ -39,6 +41,8 @@ TABLES = (
     exchange,
     evidence,
     idempotency,
+    inspections,
+    links,
     measures,
     notifications,
     proceedings,

@@ -83,6 +83,9 @@ class Permission(StrEnum):
     SUPERVISE = "supervision:read"
     MANAGE_RULE_SETS = "rule-set:manage"
     READ_OWN_CLASS = "own-class:read"  # where the authority opens it
+    MANAGE_INSPECTIONS = "inspection:manage"
+    READ_DRAW = "draw:read"
+    READ_OPENINGS = "draw:open"  # which handle of a draw is whom
 
 
 EVERYONE = frozenset(Role)
@@ -130,6 +133,9 @@ PERMISSIONS: dict[Permission, frozenset[Role]] = {
     Permission.SUPERVISE: frozenset({Role.REGULATOR}),
     Permission.MANAGE_RULE_SETS: frozenset({Role.REGULATOR}),
     Permission.READ_OWN_CLASS: frozenset({Role.SUBJECT}),
+    Permission.MANAGE_INSPECTIONS: frozenset({Role.REGULATOR}),
+    Permission.READ_DRAW: EVERYONE,
+    Permission.READ_OPENINGS: frozenset({Role.REGULATOR, Role.AUDITOR}),
 }
 
 

@@ -6,7 +6,19 @@ import sys
 
 import typer
 
-from credit_service.cli import accounts, backup, calendar, catalogue, contract, database, imports, log, serve, witness
+from credit_service.cli import (
+    accounts,
+    backup,
+    calendar,
+    catalogue,
+    contract,
+    database,
+    draw,
+    imports,
+    log,
+    serve,
+    witness,
+)
 
 app = typer.Typer(
     name="credit-service",
@@ -27,6 +39,7 @@ app.command("version")(contract.version)
 app.command("verify")(log.verify)
 app.add_typer(database.app, name="db")
 app.add_typer(catalogue.app, name="catalogue")
+app.add_typer(draw.app, name="draw")
 app.add_typer(calendar.app, name="calendar")
 app.add_typer(accounts.agency_app, name="agency")
 app.add_typer(accounts.client_app, name="client")

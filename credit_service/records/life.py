@@ -30,7 +30,7 @@ from credit_service.platform.errors import (
     FieldError,
     Problem,
 )
-from credit_service.records import commands, rules, store
+from credit_service.records import commands, links, rules, store
 from credit_service.records.commands import append_version
 from credit_service.records.models import Record, State
 from credit_service.records.rules import RECORD_CLOSED, RECORD_REFUSED, Draft
@@ -135,6 +135,29 @@ async def _append(
     record.version += 1
     record.changed_at = now
     await append_version(session, actor, now, record, content, change, reason, catalogue)
+    await links.follow(session, record, now, _keeper(session, actor, now))
+    await entities.rewrite_profile(session, record.uscc, now)
+
+
+def _keeper(session: AsyncSession, actor: Actor, now: datetime) -> links.Keep:
+    """Writes what lies behind a changed record, by the same author in the same transaction."""
+
+    async def keep(record: Record, change: str, reason: str) -> None:
+        await _keep(session, actor, now, record, change, reason)
+
+    return keep
+
+
+async def bind(session: AsyncSession, actor: Actor, now: datetime, record: Record, caused: Record) -> None:
+    """Let an inspection result stop together with the penalty or listing that followed from it (Order 107).
+
+    The caller holds the entity. Raises ``RECORD_REFUSED`` unless both are open records of one entity.
+    """
+    if record.uscc != caused.uscc or caused.id == record.id:
+        raise Problem(RECORD_REFUSED, errors=[FieldError("/record_id", "another record of the same entity")])
+    if caused.state not in rules.OPEN_STATES or record.state not in rules.OPEN_STATES:
+        raise Problem(RECORD_CLOSED, extra={"state": caused.state})
+    await links.link(session, record, caused, now, _keeper(session, actor, now))
 
 
 async def serve_notices(
@@ -189,6 +212,7 @@ async def correct(
     if record.state not in rules.OPEN_STATES:
         raise Problem(RECORD_CLOSED, extra={"state": record.state})
     await commands.store_draft(session, catalogue, actor, now, draft, record, reason)
+    await links.follow(session, record, now, _keeper(session, actor, now))
     await entities.rewrite_profile(session, record.uscc, now)
     return record
 
