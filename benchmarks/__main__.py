@@ -7,7 +7,7 @@ import subprocess
 import sys
 from typing import Any
 
-NAMES = ("lookup", "imports", "screening", "names", "uscc", "recovery")
+NAMES = ("lookup", "imports", "officers", "screening", "names", "uscc", "recovery")
 
 
 def measure(name: str, arguments: list[str]) -> Any:

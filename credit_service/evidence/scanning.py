@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -14,7 +16,7 @@ from credit_service.platform.errors import Problem
 
 CONNECT_SECONDS = 5
 ANSWER_SECONDS = 120
-_LONGEST_ANSWER = 1 << 16
+_READ_AT_ONCE = 1 << 18
 
 
 class Scanner(Protocol):
@@ -83,10 +85,20 @@ def _signature(text: str) -> str:
     return re.sub(r"[^\w.:/ -]", "", text)[:100]
 
 
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """An ICAP answer: its status, the threat it names, and the SHA-256 of the body that it returned with 200."""
+
+    status: int
+    threat: str
+    returned: bytes | None = None
+
+
 class Icap:
     """A scanner behind ICAP: the file is shown to it as the body of an answer (RESPMOD).
 
-    204 means that it has nothing against the file. 200 means that it put something else in its place.
+    It has nothing against the file when it says so (204), or returns it with 200 as it was; a server may do that
+    although we allow 204. With 200 and anything else it put something in the file's place.
     """
 
     def __init__(self, parts: SplitResult) -> None:
@@ -94,20 +106,28 @@ class Icap:
 
     async def scan(self, content: AsyncIterator[bytes]) -> None:
         async with _conversation(self._parts, 1344) as (reader, writer):
-            writer.write(self._head())
-            async for part in content:
-                writer.write(b"%x\r\n%b\r\n" % (len(part), part))
-                await writer.drain()
-            writer.write(b"0\r\n\r\n")
-            await writer.drain()
-            head = (await reader.readuntil(b"\r\n\r\n"))[:_LONGEST_ANSWER].decode("latin-1")
-        found = re.match(r"ICAP/1\.0 (\d{3})", head)
-        status = int(found[1]) if found else 0
-        if status in (200, 201):
-            threat = re.search(r"(?im)^X-(?:Infection-Found|Virus-ID|Violations-Found):(.*)$", head)
-            raise Problem(MALWARE_FOUND, detail=_signature(threat[1].strip()) if threat else "")
-        if status != 204:
+            answer = asyncio.create_task(_verdict(reader))  # it may answer while we are still sending
+            try:
+                sent = await self._send(writer, content)
+                verdict = await answer
+            finally:
+                answer.cancel()
+                await asyncio.wait([answer])
+        if verdict.status not in (200, 204):
             raise Problem(SCANNER_UNAVAILABLE, headers={"Retry-After": "60"})
+        if verdict.threat or (verdict.status == 200 and verdict.returned != sent):
+            raise Problem(MALWARE_FOUND, detail=_signature(verdict.threat))
+
+    async def _send(self, writer: asyncio.StreamWriter, content: AsyncIterator[bytes]) -> bytes:
+        digest = hashlib.sha256()
+        writer.write(self._head())
+        async for part in content:
+            digest.update(part)
+            writer.write(b"%x\r\n%b\r\n" % (len(part), part))
+            await writer.drain()
+        writer.write(b"0\r\n\r\n")
+        await writer.drain()
+        return digest.digest()
 
     def _head(self) -> bytes:
         host = f"{self._parts.hostname}:{self._parts.port or 1344}"
@@ -123,3 +143,25 @@ class Icap:
             f"Encapsulated: {encapsulated}",
         )
         return "\r\n".join(lines).encode() + b"\r\n\r\n" + request + response
+
+
+async def _verdict(reader: asyncio.StreamReader) -> _Verdict:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    found = re.match(r"ICAP/1\.0 (\d{3})", head)
+    status = int(found[1]) if found else 0
+    named = re.search(r"(?im)^X-(?:Infection-Found|Virus-ID|Violations-Found):(.*)$", head)
+    threat = re.sub(r".*\bThreat=([^;]*).*", r"\1", named[1]).strip() or "unnamed" if named else ""
+    body = re.search(r"(?im)^Encapsulated:.*\bres-body=(\d+)", head)
+    if status != 200 or threat or body is None:
+        return _Verdict(status, threat)
+    await reader.readexactly(int(body[1]))
+    digest = hashlib.sha256()
+    while length := int((await reader.readuntil(b"\r\n")).partition(b";")[0], 16):
+        while length:
+            part = await reader.read(min(length, _READ_AT_ONCE))
+            if not part:
+                raise asyncio.IncompleteReadError(b"", length)
+            digest.update(part)
+            length -= len(part)
+        await reader.readexactly(2)
+    return _Verdict(status, threat, digest.digest())

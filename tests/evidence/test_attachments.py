@@ -378,6 +378,17 @@ async def test_only_what_a_scanner_calls_clean_is_stored(
         assert len((await api.get(PATH, Role.SUBJECT)).json()["attachments"]) == 1
 
 
+async def test_an_icap_server_may_give_the_file_back(database: Database, clock: FixedClock, tmp_path: Path) -> None:
+    async with icap() as scanner, service(database, clock, tmp_path, evidence_scanner=scanner.address) as api:
+        scanner.returns = lambda content: content
+        assert (await send(api, pdf(600_000))).status_code == 201, "as it was: nothing against it"
+        for instead in (b"x" * 700_000, b"<html>blocked</html>", b""):
+            scanner.returns = lambda content, instead=instead: instead  # type: ignore[misc]
+            refused = await send(api, pdf(700_000))
+            assert refused.json()["type"].endswith("malware-found"), "something else in its place"
+        assert len(await names(api)) == 1
+
+
 def test_scanner_addresses() -> None:
     from credit_service.evidence.scanning import scanner_of
 
