@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import asyncpg
@@ -28,7 +29,7 @@ async def kept(owner: asyncpg.Connection[Any], *traces: str) -> list[str]:
             text = b"".join(v if isinstance(v, bytes) else str(v).encode() for v in row.values()).decode(
                 errors="replace"
             )
-            found += [table for trace in traces if trace in text]
+            found += [table for trace in traces if trace in text or json.dumps(trace)[1:-1] in text]
     return found
 
 
