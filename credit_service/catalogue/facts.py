@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
+from functools import cache
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -25,6 +26,8 @@ _LONGEST_TEXT = 8000
 _LONGEST_NAME = 64
 _MOST_VALUES = 20
 REPRESENTATIVE = "legal_representative"
+_MOST_KNOWN = 5000
+_LONGEST_KNOWN = 200
 _PLACES = {"public": 0, "shared": 1, "restricted": 2, "never": 3}
 
 
@@ -161,9 +164,6 @@ def _policy_of(field: Field, *, names_representative: bool) -> Check | None:
     if field.format is not None or field.type not in ("string", "text", "list"):
         return None
 
-    def mask(text: str) -> str:
-        return scrub(text, names_representative=names_representative).text
-
     def refuse(text: str) -> str:
         found = scrub(text, names_representative=names_representative).found
         if found:
@@ -178,27 +178,26 @@ def _policy_of(field: Field, *, names_representative: bool) -> Check | None:
             raise _Refused("personal information: identity-number")
         return ""
 
+    mask = _masker(names_representative)
     return {"mask": mask, "refuse": refuse, "identifier": identifier}[field.personal_information]
 
 
-def _kept(policy: Check, value: Any) -> Any:
-    """The text, or the list of texts, without personal information."""
-    if isinstance(value, str):
-        return policy(value) if value not in _known_clean else value
-    return [policy(part) for part in value]
+@cache
+def _masker(names_representative: bool) -> Check:
+    """Masks texts; short ones in which nothing was found are remembered, as files repeat them row after row."""
+    clean: set[str] = set()
 
+    def mask(text: str) -> str:
+        if text in clean:
+            return text
+        kept = scrub(text, names_representative=names_representative).text
+        if kept == text and len(text) <= _LONGEST_KNOWN:
+            if len(clean) >= _MOST_KNOWN:
+                clean.clear()
+            clean.add(text)
+        return kept
 
-_known_clean: set[str] = set()
-"""Short texts in which nothing was found: files repeat them row after row. Nothing else is remembered."""
-_MOST_KNOWN = 5000
-_LONGEST_KNOWN = 200
-
-
-def _remember(text: Any) -> None:
-    if isinstance(text, str) and len(text) <= _LONGEST_KNOWN:
-        if len(_known_clean) >= _MOST_KNOWN:
-            _known_clean.clear()
-        _known_clean.add(text)
+    return mask
 
 
 class FactsChecker:
@@ -233,11 +232,9 @@ class FactsChecker:
                     checked = check(value)
                     if policy is not None:
                         stated = checked
-                        checked = _kept(policy, stated)
+                        checked = policy(stated) if isinstance(stated, str) else [policy(part) for part in stated]
                         if checked != stated:
                             masked += (name,)
-                        else:
-                            _remember(stated)
                 except _Refused as refused:
                     errors.append(FieldError(f"/facts/{name}", str(refused)))
                     continue

@@ -141,3 +141,19 @@ def test_every_item_refuses_what_it_does_not_know_and_tells_what_it_needs(item: 
     checked = validate_facts(item, {"no_such_field": "x"})
     needed = [f"/facts/{field.name}" for field in item.fields if field.required]
     assert [error.pointer for error in checked.errors] == [*needed, "/facts/no_such_field"]
+
+
+def test_what_one_field_may_hold_is_not_forgiven_in_another() -> None:
+    """A number that a 注册号 may be is masked in free text, whichever came first."""
+    number = "13812345678"
+    held = validate_facts(PENALTY, {**GOOD, "registration_number": number})
+    assert held.shared["registration_number"] == number
+    told = validate_facts(
+        PENALTY, {**GOOD, "violation_facts": number, "penalty_categories": ["罚款", "其他-" + number]}
+    )
+    assert number not in str(told)
+    assert told.masked == ("violation_facts", "penalty_categories")
+    court = CATALOGUE.latest("serious-dishonesty-judgment-debtor")
+    named = {"reason": "法定代表人：李四"}
+    assert validate_facts(court, named).public == named
+    assert validate_facts(PENALTY, {**GOOD, "violation_facts": named["reason"]}).masked == ("violation_facts",)
