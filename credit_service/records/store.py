@@ -205,7 +205,7 @@ async def due_for_archive(session: AsyncSession, now: datetime, limit: int) -> S
 
 
 async def erase(session: AsyncSession, record: Record, now: datetime) -> int:
-    """Empty every version of a record, and what led to it, through the functions that may (migrations 0014, 0018)."""
+    """Empty every version of a record, and what led to it, through the functions that may (migrations 0014, 0019)."""
     statement = select(func.erase_record(record.uscc, record.id, now))
     emptied: int = (await session.execute(statement)).scalar_one()
     await session.execute(select(func.forget_proceedings(record.uscc, record.id)))
