@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 NAMES = ("lookup", "imports", "officers", "screening", "names", "uscc", "recovery")
+NAMES = ("lookup", "imports", "screening", "names", "uscc", "recovery", "supervision")
 
 
 def measure(name: str, arguments: list[str]) -> Any:

@@ -26,6 +26,7 @@ from credit_service.accounts.rules import Principal, Role
 from credit_service.audit import events
 from credit_service.catalogue.loader import configured
 from credit_service.catalogue.models import Catalogue, Item
+from credit_service.demo import supervision
 from credit_service.demo.cases import open_cases
 from credit_service.demo.population import DemoAgency, DemoEntity, agencies, entities
 from credit_service.demo.records import drafts
@@ -101,7 +102,7 @@ async def _fill(
     database: Database, catalogue: Catalogue, offices: list[DemoAgency], now: datetime, progress: Progress
 ) -> None:
     population = entities(day_of(now))
-    task = progress.add_task("演示数据 Demonstration data", total=6)
+    task = progress.add_task("演示数据 Demonstration data", total=7)
     async with database.transaction() as session:
         await _enter_agencies(session, catalogue, offices, now)
         await _enter_entities(session, population, now)
@@ -119,6 +120,8 @@ async def _fill(
         await _enter_clients(session, offices[0], now)
         officer = next(p for p in _principals(offices[0], "") if p.role is Role.SUBMITTER)
         await open_cases(session, catalogue, officer, now)
+    progress.advance(task)
+    await supervision.load(database, catalogue, offices[0], now)
     progress.advance(task)
 
 

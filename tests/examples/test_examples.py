@@ -35,6 +35,24 @@ def run_example(name: str, demonstration: tuple[str, str], *arguments: str) -> s
     return done.stdout
 
 
+def test_why_an_entity_is_class_c_and_what_would_make_it_b(demonstration: tuple[str, str]) -> None:
+    told = run_example("why_this_class.py", demonstration)
+    assert "is class C with" in told
+    assert "is among what makes it B" in told
+
+
+def test_an_inspection_is_drawn_and_verified_by_a_third_party(demonstration: tuple[str, str], tmp_path: Path) -> None:
+    """It moves the clock about and puts it back."""
+    file = tmp_path / "draw.json"
+    told = run_example("inspection_draw.py", demonstration, str(file))
+    assert told.count(": True") == 5
+    assert "published results: ['发现问题已责令改正']" in told
+    command = [sys.executable, "-m", "credit_service", "draw", "verify", str(file)]
+    done = subprocess.run(command, check=False, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "verified:" in done.stdout
+
+
 def test_repairs_and_objections_from_application_to_decision(demonstration: tuple[str, str]) -> None:
     """Runs first: it moves the clock about and puts it back."""
     told = run_example("repair_and_objection.py", demonstration)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, any_, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -80,7 +80,8 @@ async def plan(session: AsyncSession, plan_id: UUID, *, lock: bool = False) -> I
 
 async def plans(session: AsyncSession, agency_uscc: str, after: UUID | None, limit: int) -> Sequence[InspectionPlan]:
     """An agency's own plans and those it takes part in, the newest first, one more than ``limit``."""
-    own = or_(col(InspectionPlan.agency_uscc) == agency_uscc, col(InspectionPlan.participants).any(agency_uscc))  # type: ignore[arg-type]
+    taking_part = literal(agency_uscc) == any_(col(InspectionPlan.participants))
+    own = or_(col(InspectionPlan.agency_uscc) == agency_uscc, taking_part)
     statement = select(InspectionPlan).where(own).order_by(col(InspectionPlan.id).desc()).limit(limit + 1)
     if after is not None:
         statement = statement.where(col(InspectionPlan.id) < after)
