@@ -9,8 +9,10 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import psutil
 import typer
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ PARENT = "CREDIT_SERVE_PROCESS"
 LOOK_SECONDS = 0.5
 RESTART_SECONDS = 5.0
 STOP_SECONDS = 20
+GRACE_SECONDS = 1.0
 
 
 def end_with_parent() -> None:
@@ -88,6 +91,14 @@ class Companions:
             self._worker.kill()
             self._worker.wait()
 
+    def _end_what_waits(self) -> None:
+        """Without a database nothing under way can come to a good end: after a moment it is ended, not waited for."""
+        if self._stopping.wait(GRACE_SECONDS):
+            return
+        for child in psutil.Process().children():
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
+
     def _start_worker(self) -> subprocess.Popen[bytes]:
         # A session of its own: Ctrl-C reaches serve alone, which then stops its parts in order.
         command = [sys.executable, "-c", f"from {__name__} import job_runner; job_runner()"]
@@ -99,6 +110,7 @@ class Companions:
                 typer.echo(f"PostgreSQL ended by itself; see {self._server.log}", err=True)
                 self.failed = True
                 os.kill(os.getpid(), signal.SIGTERM)
+                self._end_what_waits()
                 return
             if self._worker is not None and self._worker.poll() is not None:
                 typer.echo(f"the job runner ended with {self._worker.returncode}; starting it again", err=True)
