@@ -16,6 +16,7 @@ from credit_service.cli import (
     draw,
     imports,
     log,
+    screenings,
     serve,
     witness,
 )
@@ -37,6 +38,7 @@ app.command("openapi")(contract.openapi)
 app.command("record-schemas")(contract.record_schemas)
 app.command("version")(contract.version)
 app.command("verify")(log.verify)
+app.command("verify-screening")(screenings.verify_screening)
 app.add_typer(database.app, name="db")
 app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(draw.app, name="draw")

@@ -66,6 +66,24 @@ def test_repairs_and_objections_from_application_to_decision(demonstration: tupl
     assert told.count("申请复查 objection.request-review") == 1
 
 
+def test_a_procurement_office_checks_bidders(demonstration: tuple[str, str], tmp_path: Path) -> None:
+    """The kept answer is verified by the command line, without the service."""
+    told = run_example("check_bidders.py", demonstration, str(tmp_path))
+    assert told.startswith("500 bidders at ")
+    assert "required" in told
+    assert "refused legal-entities-only" in told
+    assert "11010519491231002X" not in (tmp_path / "answer.json").read_text(encoding="utf-8")
+    command = [sys.executable, "-m", "credit_service", "verify-screening", "answer.json", "--keys", "keys.json"]
+    variables = environment() | {"PYTHONPATH": str(ROOT)}
+    good = subprocess.run(command, check=False, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=60)
+    assert good.stdout.startswith("500 subjects, holds at "), good.stderr
+    answer = tmp_path / "answer.json"
+    answer.write_bytes(answer.read_bytes().replace(b'"required"', b'"optional"'))
+    bad = subprocess.run(command, check=False, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=60)
+    assert bad.returncode != 0
+    assert "not the one that was signed" in bad.stderr
+
+
 def test_a_penalty_from_notice_to_automatic_stop(demonstration: tuple[str, str]) -> None:
     told = run_example("life_of_a_penalty.py", demonstration)
     assert re.findall(r"public: (True|False)", told) == ["False", "True", "True", "False", "False"]
