@@ -12,6 +12,9 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+import orjson
+
+from credit_service.audit.events import commitment
 from credit_service.audit.merkle import Frontier
 from credit_service.audit.notes import Checkpoint, Note, NoteError, Verifier, open_checkpoint
 from credit_service.audit.shards import LogCorruptError, Shard, shards, size_of
@@ -26,6 +29,9 @@ CHUNK = 64 * WIDTH
 
 _LAST = "SELECT size, note FROM log_checkpoint WHERE shard = $1 ORDER BY size DESC LIMIT 1"
 _HEADS = "SELECT size, note FROM log_checkpoint WHERE shard = $1 ORDER BY size"
+_OPENING = """
+SELECT e.canonical FROM log_entry l JOIN audit_event e ON e.uscc = l.uscc AND e.id = l.id WHERE l.sequence = $1
+"""
 _STORE = """
 INSERT INTO log_checkpoint (shard, size, root, note, created_at) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (shard, size) DO NOTHING
@@ -111,7 +117,7 @@ async def verify_stored(connection: AnyConnection, keys: LogKeys) -> list[tuple[
     for shard in await shards(connection):
         size, frontier = await size_of(connection, shard), Frontier()
         last = await _last_signed(connection, shard, keys)
-        if last is not None and last.size > size:
+        if last is not None and last.size > size and not await _succeeded(connection, shard, last):
             raise LogCorruptError("log-rolled-back", f"{shard.origin}: {size} entries, {last.size} were signed")
         heads = await connection.fetch(_HEADS, shard.number)
         for head in heads:
@@ -122,6 +128,15 @@ async def verify_stored(connection: AnyConnection, keys: LogKeys) -> list[tuple[
             raise LogCorruptError("tile-altered", f"{shard.origin}: the stored tiles have another root at {size}")
         found.append((shard.origin, size, len(heads)))
     return found
+
+
+async def _succeeded(connection: AnyConnection, shard: Shard, lost: Checkpoint) -> bool:
+    """Whether the log that follows owns up to the lost tail: its first entry commits to the last signed head."""
+    if shard.end_sequence is None:
+        return False
+    rows = await connection.fetch(_OPENING, shard.end_sequence)
+    said = orjson.loads(rows[0]["canonical"]) if rows else {}
+    return said.get("before") == commitment(b"", lost.text().encode()).hex()
 
 
 def _check_head(shard: Shard, note: str, frontier: Frontier, keys: LogKeys) -> None:

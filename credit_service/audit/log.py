@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from credit_service.audit import checkpoints, sequencer
 from credit_service.audit.notes import Checkpoint
-from credit_service.audit.shards import Shard, alone, open_shard
+from credit_service.audit.shards import LogCorruptError, Shard, alone, open_shard, size_of
 from credit_service.audit.signing import LogKeys
 from credit_service.platform.days import day_of
 from credit_service.platform.settings import Settings
@@ -50,6 +50,19 @@ class Log:
             if not held:
                 return None
             return await checkpoints.sign(connection, await self._current(connection, now), self._keys, now)
+
+    async def reopen(self, connection: AnyConnection, now: datetime) -> Shard:
+        """Go on in a new log after the tail of the open one was lost, by a restore to an earlier point.
+
+        Its first entry commits to the last head that was signed of the old log, so the loss stays provable.
+        """
+        async with alone(connection, wait=True):
+            shard = await open_shard(connection)
+            lost = self._keys.remembered(shard.origin) if shard is not None else None
+            if shard is None or lost is None or lost.size <= await size_of(connection, shard):
+                raise LogCorruptError("log-missing", "no log whose tail was lost")
+            number = shard.number + 1
+            return await sequencer.open_log(connection, number, origin_of(self._base_url, number), now, lost)
 
     async def _current(self, connection: AnyConnection, now: datetime) -> Shard:
         shard, year = await open_shard(connection), day_of(now).year

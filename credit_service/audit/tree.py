@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 KEPT_TILES = 2048
 """Full tiles remembered by a tree: 16 MiB."""
+KEPT_NODES = 200_000
+"""Nodes above the lowest tiles and at the right edge that are remembered, so that a proof reads one tile: 40 MiB."""
 
 _LEAVES = "SELECT leaf_hash FROM log_entry WHERE sequence >= $1 AND sequence < $2 ORDER BY sequence"
 _TILES = """
@@ -47,6 +49,7 @@ class Tree:
     def __init__(self, shard: Shard) -> None:
         self.shard = shard
         self._full: dict[tuple[int, int], bytes] = {}
+        self._nodes: dict[Node, bytes] = {}  # a perfect subtree never changes
 
     async def root(self, connection: AnyConnection, size: int) -> bytes:
         """The root of the first ``size`` entries."""
@@ -73,15 +76,20 @@ class Tree:
 
     async def nodes(self, connection: AnyConnection, wanted: Iterable[Node]) -> dict[Node, bytes]:
         """The hashes of perfect subtrees. Raises ``LogCorruptError`` where what they rest on is missing."""
-        places = {node: place_of(node) for node in wanted}
+        asked = list(wanted)
+        found = {node: self._nodes[node] for node in asked if node in self._nodes}
+        places = {node: place_of(node) for node in asked if node not in found}
         needed: dict[tuple[int, int], int] = {}
         for level, number, first, count in places.values():
             needed[level, number] = max(needed.get((level, number), 0), first + count)
         tiles = await self._load(connection, needed)
-        found = {}
         for node, (level, number, first, count) in places.items():
             hashes = tiles[level, number][32 * first : 32 * (first + count)]
             found[node] = hashes if count == 1 else perfect_root(split(hashes))
+            if level or (level, number) not in self._full:
+                self._nodes[node] = found[node]
+        if len(self._nodes) > KEPT_NODES:
+            self._nodes.clear()
         return found
 
     async def _load(

@@ -77,6 +77,16 @@ def checkpoint(data: DataDir = None) -> None:
 
 
 @app.command()
+def reopen(data: DataDir = None) -> None:
+    """续开 After a restore that lost signed entries: go on in a new log that commits to the head of the old."""
+
+    async def use_case(connection: AnyConnection, log: Log, now: datetime) -> str:
+        return (await log.reopen(connection, now)).origin
+
+    typer.echo(_run(data, use_case))
+
+
+@app.command()
 def witnessed(data: DataDir = None) -> None:
     """征求见证 Ask every witness of CREDIT_LOG_WITNESSES now; fails unless all have signed the newest head."""
     from credit_service.audit.shards import shards

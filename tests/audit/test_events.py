@@ -72,6 +72,17 @@ async def test_a_change_that_rolls_back_leaves_no_event(api: Api, owner: asyncpg
     assert await owner.fetchval("SELECT count(*) FROM audit_event") == before
 
 
+async def test_a_change_whose_event_cannot_be_written_does_not_happen(api: Api, owner: asyncpg.Connection) -> None:
+    """No error path drops the event and keeps the change: the database refuses one insert, and all of it is undone."""
+    await owner.execute("ALTER TABLE audit_event ADD CONSTRAINT broken CHECK (action <> 'record.stored') NOT VALID")
+    try:
+        assert (await api.submit()).status_code == 500
+    finally:
+        await owner.execute("ALTER TABLE audit_event DROP CONSTRAINT broken")
+    assert await owner.fetchval("SELECT count(*) FROM record") == 0
+    assert await owner.fetchval("SELECT count(*) FROM record_version") == 0
+
+
 async def test_an_event_says_who_what_and_under_which_request(api: Api, owner: asyncpg.Connection) -> None:
     await api.call("POST", "/v1/records", headers={}, json={})
     headers = {"X-Request-ID": "request-7"}

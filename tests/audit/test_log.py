@@ -14,6 +14,7 @@ import orjson
 import pytest
 
 from credit_service.audit import events, merkle, sequencer
+from credit_service.audit.checkpoints import verify_stored
 from credit_service.audit.notes import open_checkpoint
 from credit_service.audit.shards import LogCorruptError, open_shard, shards
 from credit_service.audit.tree import Tree
@@ -246,6 +247,35 @@ async def test_nothing_is_signed_that_was_altered(book: Ledger, owner: Owner, fa
         await book.checkpoint()
     assert found.value.fault == ("entry-missing" if fault == "gap" else fault)
     assert await owner.fetchval("SELECT count(*) FROM log_checkpoint") == 1
+
+
+RENUMBER = """
+UPDATE log_entry SET sequence = n - 1
+FROM (SELECT id AS i, row_number() OVER (ORDER BY sequence) AS n FROM log_entry) o WHERE id = i
+"""
+
+
+async def test_after_a_lost_tail_a_new_log_owns_up_to_it(book: Ledger, owner: Owner) -> None:
+    await book.add(20)
+    await book.sequence()
+    lost = await book.checkpoint()
+    with pytest.raises(LogCorruptError, match="log-missing"):
+        await book.log.reopen(book.connection, book.clock.now())
+    await owner.execute("DELETE FROM audit_event WHERE subject_id > '15'")
+    await owner.execute("DELETE FROM log_entry l WHERE NOT EXISTS (SELECT FROM audit_event e WHERE e.id = l.id)")
+    await owner.execute(RENUMBER)
+    await owner.execute("DELETE FROM log_checkpoint")
+    with pytest.raises(LogCorruptError, match="log-rolled-back"):
+        await book.checkpoint()
+    with pytest.raises(LogCorruptError, match="log-rolled-back"):
+        await verify_stored(book.connection, book.keys)
+    opened = await book.log.reopen(book.connection, book.clock.now())
+    opening = orjson.loads((await Tree(opened).entries(book.connection, 0, 1))[0])
+    assert opening["before"] == events.commitment(b"", lost.text().encode()).hex()
+    await book.add(3, start=100)
+    assert await book.sequence() == 3
+    assert (await book.checkpoint()).size == 4
+    assert [found[2] for found in await verify_stored(book.connection, book.keys)] == [0, 1]
 
 
 async def test_an_emptied_database_is_not_signed_as_a_new_log(book: Ledger, owner: Owner) -> None:
