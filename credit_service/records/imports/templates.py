@@ -13,6 +13,8 @@ import orjson
 import yaml
 from jsonschema import Draft202012Validator
 
+from credit_service.catalogue.models import Catalogue
+from credit_service.entities.rules import comparable_name
 from credit_service.platform.errors import FieldError, Problem, ProblemType
 from credit_service.platform.resources import schemas_dir
 
@@ -117,6 +119,13 @@ def template_of(name: str) -> Template:
         known = ", ".join(templates())
         raise Problem(TEMPLATE_UNKNOWN, errors=[FieldError("query:template", "known template", known)])
     return template
+
+
+@cache
+def item_names(catalogue: Catalogue, codes: tuple[str, ...]) -> dict[str, str]:
+    """Comparable code or Chinese name, of every version of these items -> code."""
+    names = {comparable_name(item.name_zh): code for code in codes for item in catalogue.items[code]}
+    return names | {comparable_name(code): code for code in codes}
 
 
 _MARKS = re.compile(r"[\s*＊:：]|\((?:必填|选填|必填项|选填项|万元)\)|【(?:必填|选填)】")

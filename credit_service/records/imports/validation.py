@@ -29,8 +29,8 @@ from credit_service.platform.errors import FieldError, Problem
 from credit_service.records import rules
 from credit_service.records.imports.persons import is_natural_person
 from credit_service.records.imports.staging import assessment_text, staged_line, standing_text
-from credit_service.records.imports.templates import Plan, template_of
-from credit_service.records.imports.values import EMPTY, ValueRefused, parse_date, parse_list, parse_ten_thousand_yuan
+from credit_service.records.imports.templates import Plan, item_names, template_of
+from credit_service.records.imports.values import EMPTY, ValueRefused, parse_date, typed
 from credit_service.records.rules import Draft
 
 NATURAL_PERSON = "natural-person"
@@ -82,14 +82,6 @@ def judge_by(catalogue_dir: Path | None, supplement_dir: Path | None) -> None:
 @cache
 def _catalogue() -> Catalogue:
     return load(*_folders)
-
-
-@cache
-def _item_names(codes: tuple[str, ...]) -> dict[str, str]:
-    """Comparable code or Chinese name, of every version -> code."""
-    catalogue = _catalogue()
-    names = {comparable_name(item.name_zh): code for code in codes for item in catalogue.items[code]}
-    return names | {comparable_name(code): code for code in codes}
 
 
 def judge(plan: Plan, rows: Sequence[Sequence[str] | None], first_row: int, context: Context) -> Judged:
@@ -270,7 +262,7 @@ class _Judge:
         if len(self.template.items) == 1:
             return self.template.items[0]
         text = row.get("core:item", "")
-        code = _item_names(self.template.items).get(comparable_name(text))
+        code = item_names(self.catalogue, self.template.items).get(comparable_name(text))
         if code is None:
             errors.append(
                 FieldError(self._label("core:item"), "name of one of the template's items" if text else "required")
@@ -329,7 +321,7 @@ class _Judge:
                 facts[name] = meanings.get(text, text) if meanings else text
                 continue
             try:
-                facts[name] = _typed(kind, text)
+                facts[name] = typed(kind, text)
             except ValueRefused as refused:
                 errors.append(FieldError(self._label(target), str(refused)))
         category = row.get("person:category", "")
@@ -401,12 +393,3 @@ class _Judge:
 
 def _frozen(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
-
-
-def _typed(kind: str, text: str) -> Any:
-    if kind == "date":
-        day = parse_date(text)
-        return day.isoformat() if day else None
-    if kind == "list":
-        return list(parse_list(text))
-    return parse_ten_thousand_yuan(text)

@@ -7,6 +7,7 @@ import unicodedata
 from datetime import date, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
+from typing import Any
 
 EMPTY = frozenset({"", "-", "--", "—", "——", "/", "\\", "无", "NULL", "null", "None", "N/A", "n/a"})
 _DATE = re.compile(
@@ -77,3 +78,13 @@ def parse_list(text: str) -> tuple[str, ...]:
     """Several values in one cell, separated by 、 comma, semicolon, bar or line break."""
     parts = (part.strip() for part in _SEPARATORS.split(unicodedata.normalize("NFKC", text)))
     return tuple(dict.fromkeys(part for part in parts if part not in EMPTY))
+
+
+def typed(kind: str, text: str) -> Any:
+    """The value of a column of this type. Raises ``ValueRefused``."""
+    if kind == "date":
+        day = parse_date(text)
+        return day.isoformat() if day else None
+    if kind == "list":
+        return list(parse_list(text))
+    return parse_ten_thousand_yuan(text)
