@@ -7,8 +7,7 @@ import subprocess
 import sys
 from typing import Any
 
-NAMES = ("lookup", "imports", "log", "officers", "screening", "names", "uscc", "recovery")
-NAMES = ("lookup", "imports", "log", "screening", "names", "uscc", "recovery", "supervision")
+NAMES = ("lookup", "imports", "log", "officers", "screening", "names", "uscc", "recovery", "supervision")
 
 
 def measure(name: str, arguments: list[str]) -> Any:

@@ -31,6 +31,7 @@ KEPT_NODES = 200_000
 """Nodes above the lowest tiles and at the right edge that are remembered, so that a proof reads one tile: 40 MiB."""
 
 _LEAVES = "SELECT leaf_hash FROM log_entry WHERE sequence >= $1 AND sequence < $2 ORDER BY sequence"
+_TILE = "SELECT hashes FROM log_tile WHERE shard = $1 AND level = $2 AND number = $3"
 _TILES = """
 SELECT t.level, t.number, t.hashes FROM log_tile t
 JOIN unnest($2::smallint[], $3::bigint[]) AS wanted (level, number) USING (level, number)
@@ -98,16 +99,23 @@ class Tree:
         tiles = {place: self._full[place] for place in needed if place in self._full}
         missing = [place for place in needed if place not in tiles]
         if missing:
-            levels, numbers = zip(*missing, strict=True)
-            for row in await connection.fetch(_TILES, self.shard.number, levels, numbers):
-                place = (row["level"], row["number"])
-                tiles[place] = self._full[place] = row["hashes"]
+            for place, hashes in await self._full_tiles(connection, missing):
+                tiles[place] = self._full[place] = hashes
             while len(self._full) > KEPT_TILES:
                 del self._full[next(iter(self._full))]
         for (level, number), width in needed.items():
             if (level, number) not in tiles:
                 tiles[level, number] = await self._growing(connection, level, number, width)
         return tiles
+
+    async def _full_tiles(
+        self, connection: AnyConnection, places: list[tuple[int, int]]
+    ) -> list[tuple[tuple[int, int], bytes]]:
+        if len(places) == 1:  # most proofs need one, and for one there is a cheaper plan
+            hashes = await connection.fetchval(_TILE, self.shard.number, *places[0])
+            return [(places[0], hashes)] if hashes is not None else []
+        rows = await connection.fetch(_TILES, self.shard.number, *zip(*places, strict=True))
+        return [((row["level"], row["number"]), row["hashes"]) for row in rows]
 
     async def _growing(self, connection: AnyConnection, level: int, number: int, width: int) -> bytes:
         """The first ``width`` hashes of a tile that is not full yet."""
