@@ -58,6 +58,7 @@ _BOOTSTRAP = """
 GRANT credit_service TO credit_app WITH INHERIT TRUE, SET TRUE;
 GRANT credit_service TO credit_owner WITH ADMIN TRUE, INHERIT FALSE, SET FALSE;
 """
+_SCHEMA = "ALTER SCHEMA public OWNER TO credit_owner; REVOKE CREATE ON SCHEMA public FROM PUBLIC"
 _ROLES = {
     "credit_owner": "LOGIN CREATEROLE",
     "credit_service": "NOLOGIN",
@@ -89,7 +90,7 @@ class EmbeddedServer:
         self.cluster = self.data_dir / "postgres"
         self.log = self.data_dir / "postgres.log"
         self._options = dict(options or {})
-        self._wal_archive = wal_archive.expanduser().resolve() if wal_archive is not None else None
+        self._wal_archive = wal_archive and wal_archive.expanduser().resolve()
         if self._wal_archive is not None:
             self._options = archive_settings(self._wal_archive) | self._options
         self._patience = patience
@@ -202,16 +203,15 @@ class EmbeddedServer:
 
     def maintain(self, *statements: str) -> None:
         """Run statements as the superuser, each in a transaction of its own. Call it outside an event loop."""
+        asyncio.run(self._maintain("postgres", *statements))
 
-        async def run() -> None:
-            connection = await asyncpg.connect(**connect_arguments(self.url("postgres", "postgres")))
-            try:
-                for statement in statements:
-                    await connection.execute(statement)
-            finally:
-                await connection.close()
-
-        asyncio.run(run())
+    async def _maintain(self, database: str, *statements: str) -> None:
+        connection = await asyncpg.connect(**connect_arguments(self.url("postgres", database)))
+        try:
+            for statement in statements:
+                await connection.execute(statement)
+        finally:
+            await connection.close()
 
     # Steps ---------------------------------------------------------------------------------------------------------
 
@@ -359,16 +359,7 @@ class EmbeddedServer:
                 await connection.execute("CREATE DATABASE credit OWNER credit_owner")
         finally:
             await connection.close()
-        await self._own_schema()
-
-    async def _own_schema(self) -> None:
-        connection = await asyncpg.connect(**connect_arguments(self.superuser_url))
-        try:
-            await connection.execute(
-                "ALTER SCHEMA public OWNER TO credit_owner; REVOKE CREATE ON SCHEMA public FROM PUBLIC"
-            )
-        finally:
-            await connection.close()
+        await self._maintain("credit", _SCHEMA)
 
     async def _connect_when_ready(self) -> asyncpg.Connection[Any]:
         assert self._process is not None
