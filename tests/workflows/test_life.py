@@ -181,8 +181,12 @@ class Life(RuleBasedStateMachine):
     def open_repair(self) -> bool:
         return any(c.machine is REPAIR and c.state != "draft" and not c.closed for c in self.cases)
 
-    @rule(third=st.booleans(), ground=st.sampled_from(["content-wrong", "past-its-term", "repair-result-wrong"]))
-    def object_to_it(self, third: bool, ground: str) -> None:
+    @rule(
+        accepted=st.booleans(),
+        third=st.booleans(),
+        ground=st.sampled_from(["content-wrong", "past-its-term", "repair-result-wrong"]),
+    )
+    def object_to_it(self, accepted: bool, third: bool, ground: str) -> None:
         person = self.rival if third else self.subject
         body = {"record_id": self.record_id, "ground": ground, "reason": REASON, "interest": "影响本单位商誉"}
         answer = self.run(self.house.call("POST", "/v1/objections", person, json=body))
@@ -196,6 +200,23 @@ class Life(RuleBasedStateMachine):
             case = Kept(OBJECTION, path, person, "submitted", ground, taken=["open"])
             case.limits.append(Limit("flag", today(self.now), 1))
             self.cases.append(case)
+            if accepted:
+                self.act(case, "accept", OFFICER)
+
+    @precondition(lambda self: self.cases)
+    @rule(data=st.data())
+    def the_matter_goes_on(self, data: st.DataObject) -> None:
+        """A step that the law allows, by somebody who may take it."""
+        parties = (self.subject, self.rival, *OFFICERS, ANSWERER)
+        possible = [
+            (case, action, person)
+            for case in self.cases
+            for action in sorted(case.machine.by_action)
+            for person in parties
+            if action not in {"claim", "revise"} and self.allowed(case, action, person)
+        ]
+        if possible:
+            self.act(*data.draw(st.sampled_from(possible)))
 
     @precondition(lambda self: self.cases)
     @rule(data=st.data())
@@ -211,6 +232,10 @@ class Life(RuleBasedStateMachine):
         fitting = [case.applicant] if "applicant" in by else [ANSWERER] if "source" in by else list(OFFICERS)
         anybody = [self.subject, self.rival, OFFICER, COLLEAGUE, ANSWERER]
         person = data.draw(st.sampled_from(fitting if data.draw(st.integers(0, 4)) else anybody))
+        self.act(case, action, person)
+
+    def act(self, case: Kept, action: str, person: Person) -> None:
+        """Try a step; it must do what the model says, or be refused where the model forbids it."""
         expected = self.allowed(case, action, person)
         answer = self.run(self.house.act(case.path, action, person, self.body_of(action)))
         assert (answer.status_code == 200) == expected, (case.state, action, person.name, answer.text)
