@@ -36,12 +36,10 @@ INSERT INTO record SELECT r.*
 FROM bench_code c
 CROSS JOIN LATERAL generate_series(1, $1::int) AS k
 JOIN bench_code m ON m.n = 1 + (c.n + k) % 6
-CROSS JOIN LATERAL (
-    SELECT (json_populate_record(t, json_build_object('uscc', c.uscc, 'id', gen_random_uuid(),
-        'document_number', '基准' || c.n || '-' || k,
-        'item_code', CASE WHEN (c.n + k) % 150 = 0 THEN $2::text ELSE t.item_code END))).*
-    FROM record t WHERE t.uscc = m.uscc LIMIT 1
-) AS r
+CROSS JOIN LATERAL (SELECT t FROM record t WHERE t.uscc = m.uscc ORDER BY t.id LIMIT 1) AS like_it
+CROSS JOIN LATERAL json_populate_record(like_it.t, json_build_object('uscc', c.uscc, 'id', gen_random_uuid(),
+    'document_number', '基准' || c.n || '-' || k,
+    'item_code', CASE WHEN (c.n + k) % 150 = 0 THEN $2::text ELSE (like_it.t).item_code END)) AS r
 WHERE c.n BETWEEN $3 AND $4
 """
 BLOCK = 100_000

@@ -39,6 +39,9 @@ FROM record r
 WHERE r.uscc = ANY($1::varchar[]) AND r.item_code = ANY($2::text[]) AND :seen:
     AND ($5::uuid[] IS NULL OR r.id = ANY($5))
 """
+COMMON_ITEMS = ("administrative-licence", "administrative-penalty")
+"""Items of which a registry holds by far the most records: 双公示. The rest has an index of its own (record_rare)."""
+_RARE = "AND r.item_code <> ALL ('{" + ",".join(COMMON_ITEMS) + "}'::text[])"
 # Decoding every column of a record that will not matter costs more than looking into its facts first.
 _TEXTS = """
 SELECT r.id, concat(:facts:) FROM record r
@@ -54,6 +57,7 @@ def _for_each(query: str) -> dict[Audience, str]:
 
 _ANYTHING = re.compile("")
 _QUERIES, _LOOKS = _for_each(_STANDING), _for_each(_TEXTS)
+_RARE_QUERIES = {audience: query + _RARE for audience, query in _QUERIES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,5 +117,10 @@ async def standing_records(
         texts = await connection.fetch(_LOOKS[audience], usccs, list(filtered & asked), now)
         ids = [identifier for identifier, text in texts if pattern.search(text)]
         found = await connection.fetch(query, usccs, list(filtered), now, facts, ids) if ids else []
-    found += await connection.fetch(query, usccs, list(asked - filtered), now, facts, None)
+    plain = asked - filtered
+    rare, common = plain.difference(COMMON_ITEMS), plain.intersection(COMMON_ITEMS)
+    if rare:
+        found += await connection.fetch(_RARE_QUERIES[audience], usccs, list(rare), now, facts, None)
+    if common:
+        found += await connection.fetch(query, usccs, list(common), now, facts, None)
     return [StandingRecord(*row) for row in found]

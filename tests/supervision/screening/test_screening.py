@@ -16,8 +16,9 @@ import asyncpg
 import orjson
 import pytest
 
-from credit_service.accounts.rules import Role
+from credit_service.accounts.rules import Audience, Role
 from credit_service.identity.uscc import compose
+from credit_service.records import bulk
 from credit_service.supervision.screening import signing, stream
 from tests.api import COMPANY, OTHER_COMPANY, Api
 from tests.supervision.screening.listings import listing
@@ -356,3 +357,12 @@ async def test_each_known_subject_of_a_non_public_screening_is_logged(api: Api, 
     await api.app.state.journal.close()
     rows = await owner.fetch("SELECT uscc, purpose FROM access_log WHERE uscc ~ '[1-9]'")
     assert [tuple(row) for row in rows] == [(COMPANY, "supervision")] * 2
+
+
+async def test_lists_are_looked_through_by_the_index_of_rare_records(owner: asyncpg.Connection) -> None:
+    """The condition of the query and of the index are the same: the planner may use it even for a generic plan."""
+    query = bulk._RARE_QUERIES[Audience.PUBLIC]
+    await owner.execute("SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan")
+    await owner.execute(f"PREPARE listed (varchar[], text[], timestamptz, text[], uuid[]) AS {query}")
+    plan = await owner.fetch("EXPLAIN EXECUTE listed ('{a}', '{b}', now(), '{}', NULL)")
+    assert any("record_rare" in row[0] for row in plan), plan
