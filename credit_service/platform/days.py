@@ -14,7 +14,9 @@ def day_of(instant: datetime) -> date:
 
 
 def start_of(day: date) -> datetime:
-    """The UTC instant at which ``day`` begins in Asia/Shanghai."""
+    """The UTC instant at which ``day`` begins in Asia/Shanghai; that of the first day of all is before all instants."""
+    if day == date.min:
+        return datetime.min.replace(tzinfo=UTC)
     return datetime.combine(day, time(), SHANGHAI).astimezone(UTC)
 
 

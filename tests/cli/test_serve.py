@@ -19,7 +19,7 @@ import pytest
 from tests.support import ROOT
 
 COMMAND = [sys.executable, "-c", "from credit_service.cli import main; main()"]
-SECONDS = 60
+SECONDS = 240
 
 
 def free_port() -> int:
