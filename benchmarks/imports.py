@@ -36,7 +36,8 @@ from credit_service.platform.clock import SystemClock
 from credit_service.platform.context import Actor
 from credit_service.platform.database import Database, connect_arguments
 from credit_service.platform.embedded import EmbeddedServer
-from credit_service.records.imports.commands import Importer, Request, new_executor
+from credit_service.records.imports.commands import Importer, Request
+from credit_service.records.imports.judges import JudgingProcess
 from credit_service.records.imports.templates import template_of
 
 AGENCY = compose("11", "500103", "00928654")
@@ -127,7 +128,7 @@ def _resident() -> int:
 async def _measure(folder: Path, service: str, owner_url: str, rows: int, entities: int) -> dict[str, Any]:
     database = Database(service, role="credit_service")
     owner = await asyncpg.connect(**connect_arguments(owner_url))
-    executor = new_executor()
+    executor = JudgingProcess()
     body = AgencyWrite(
         name=NAME,
         division="500103",

@@ -53,7 +53,7 @@ from credit_service.platform.errors import UNAVAILABLE, Problem, ProblemType
 from credit_service.platform.http import install_problem_handlers
 from credit_service.platform.settings import Settings
 from credit_service.platform.telemetry import Telemetry, configure_logging, metrics_registry
-from credit_service.records.imports.commands import new_executor
+from credit_service.records.imports.judges import JudgingProcess
 from credit_service.records.imports.routes import IMPORT_PATH
 from credit_service.records.imports.routes import router as imports_router
 from credit_service.records.life_routes import router as life_router
@@ -363,7 +363,7 @@ def _connect(app: FastAPI) -> None:
     )
     state.daily_quota = DailyQuota(state.database, state.clock, default=settings.daily_subjects)
     state.journal = Journal(state.database, durable=settings.access_log_durable)
-    state.import_executor = new_executor(settings.catalogue_dir, settings.catalogue_supplement_dir)
+    state.import_executor = JudgingProcess(settings.catalogue_dir, settings.catalogue_supplement_dir)
     state.log_reader = LogReader(state.database)
     state.lookups = {audience: Lookup(state.database, state.clock, audience.value) for audience in Audience}
     state.screening_streams = asyncio.Semaphore(STREAMS)

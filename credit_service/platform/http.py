@@ -173,7 +173,7 @@ async def unstorable_text_problem(request: Request) -> errors.Problem:
     if "\x00" in request.url.path or "\x00" in unquote(request.url.path):
         return errors.Problem(errors.NOT_FOUND)
     found = [f"query:{name}" for name, value in request.query_params.multi_items() if "\x00" in value]
-    with suppress(ValueError):
+    with suppress(ValueError, RuntimeError):  # RuntimeError: a file, which was read as it arrived and is gone
         found += _nul_pointers(orjson.loads(await request.body()), "")
     return errors.Problem(errors.INVALID_REQUEST, errors=[errors.FieldError(place, "no U+0000") for place in found])
 

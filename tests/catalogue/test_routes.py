@@ -25,7 +25,7 @@ from credit_service.platform.database import Database
 from credit_service.platform.resources import schemas_dir
 from credit_service.platform.settings import Settings
 from credit_service.records.imports import validation
-from credit_service.records.imports.commands import new_executor
+from credit_service.records.imports.judges import JudgingProcess
 from tests.api import AGENCY, AGENCY_NAME, COMPANY, NOTICES, Api, running
 from tests.support import ROOT, DatabaseUrls
 
@@ -233,7 +233,7 @@ def digest_of_the_judge() -> str:
 
 def test_files_are_judged_by_the_same_catalogue(edition: Path) -> None:
     supplement = ROOT / "examples" / "supplement"
-    with new_executor(edition, supplement) as executor:
+    with JudgingProcess(edition, supplement) as executor:
         assert executor.submit(digest_of_the_judge).result() == load(edition, supplement).digest
 
 

@@ -6,8 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from credit_service.platform.errors import FieldError, Problem
-from credit_service.records.imports.readers import Format, csv_rows, decode, ndjson_objects, sheet_rows
+from credit_service.platform.errors import UNAVAILABLE, FieldError, Problem
+from credit_service.records.imports.readers import (
+    MOST_COLUMNS,
+    Format,
+    csv_rows,
+    decode,
+    ndjson_objects,
+    sheet_rows,
+    unreadable,
+)
 from credit_service.records.imports.templates import Plan, recognise
 from credit_service.records.imports.validation import Context, Judged, judge
 
@@ -59,6 +67,8 @@ def judge_sheet(path: str, count: int, position: Position, context: Context) -> 
     try:
         if position.plan is None:
             _sheets[path] = sheet_rows(path)
+        elif path not in _sheets:  # this process took the place of one that had it open
+            raise Problem(UNAVAILABLE)
         rows = list(islice(_sheets[path], count))
         end = len(rows) < count
         if end:
@@ -70,13 +80,24 @@ def judge_sheet(path: str, count: int, position: Position, context: Context) -> 
         return BlockResult(problem=(problem.type.slug, problem.detail, list(problem.errors)))
 
 
+def forget_sheet(path: str) -> None:
+    """Close a workbook whose import ended before its last row."""
+    _sheets.pop(path, None)
+
+
+def _recognised(template: str, cells: list[str], *, columns_required: bool = True) -> Plan:
+    if sum(bool(cell.strip()) for cell in cells) > MOST_COLUMNS:
+        raise unreadable(f"more than {MOST_COLUMNS} columns")
+    return recognise(template, cells, columns_required=columns_required)
+
+
 def _header(rows: list[list[str]], position: Position) -> tuple[Plan, Sequence[Sequence[str] | None]]:
     """The plan, from the first row that fills more than two cells (titles above the header are passed over)."""
     if position.plan is not None:
         return position.plan, rows
     for index, row in enumerate(rows[:10]):
         if sum(bool(cell.strip()) for cell in row) > 2:
-            return recognise(position.template, row), rows[index + 1 :]
+            return _recognised(position.template, row), rows[index + 1 :]
     return recognise(position.template, rows[0] if rows else []), []
 
 
@@ -84,9 +105,9 @@ def _objects(text: str, position: Position) -> tuple[Plan, Sequence[Sequence[str
     objects = ndjson_objects(text)
     keys = list(dict.fromkeys(key for entry in objects if entry is not None for key in entry))
     if position.plan is None:
-        plan = recognise(position.template, keys)
+        plan = _recognised(position.template, keys)
     else:
-        plan = recognise(position.plan.template, keys, columns_required=False)
+        plan = _recognised(position.plan.template, keys, columns_required=False)
     return plan, [[entry.get(key, "") for key in keys] if entry is not None else None for entry in objects]
 
 

@@ -6,14 +6,12 @@ One transaction a block (``atomicity=row``) or one for the whole file (``file``)
 
 from __future__ import annotations
 
-import multiprocessing
 from collections import Counter
 from collections.abc import AsyncIterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 import asyncpg
 import structlog
@@ -40,7 +38,7 @@ from credit_service.platform.errors import (
 )
 from credit_service.platform.idempotency import IDEMPOTENCY_KEY_REUSED
 from credit_service.records import store
-from credit_service.records.imports import readers, rendering, validation
+from credit_service.records.imports import readers, rendering
 from credit_service.records.imports.blocks import BlockResult, Position
 from credit_service.records.imports.merge import Merger
 from credit_service.records.imports.stream import judged_blocks, limited
@@ -66,19 +64,6 @@ class Request:
     file_name: str
     content_type: str
     notice_attestation: str | None = None
-
-
-def new_executor(catalogue_dir: Path | None = None, supplement_dir: Path | None = None) -> Executor:
-    """The process that judges rows by the catalogue of these folders (default: the shipped one).
-
-    Spawned, because a fork would inherit the server's threads and sockets.
-    """
-    return ProcessPoolExecutor(
-        1,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=validation.judge_by,
-        initargs=(catalogue_dir, supplement_dir),
-    )
 
 
 @asynccontextmanager

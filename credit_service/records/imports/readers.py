@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from enum import StrEnum
@@ -21,7 +23,10 @@ BLOCK_BYTES = 2 << 20
 LARGEST_RECORD_BYTES = 4 << 20
 LARGEST_SHEET_BYTES = 96 << 20
 """Uncompressed size of a workbook (some 80,000 rows): it is held in memory while read. Larger files come as CSV."""
+MOST_SHEET_ROWS = 99_999
+"""What a workbook of that size holds at most; its cells lie in memory as a full rectangle, empty ones too."""
 MOST_COLUMNS = 200
+MOST_ENTRIES = 1_000
 LARGEST_CELL = 100_000
 
 csv.field_size_limit(LARGEST_CELL)
@@ -56,13 +61,21 @@ def cut(buffer: bytes, form: Format) -> int:
     A line break inside quotes does not end a CSV record: it ends one only where the quotes so far pair up. In UTF-8 and
     GB18030 alike, the bytes of the quote and the line break occur nowhere inside other characters.
     """
-    end = buffer.rfind(b"\n")
-    if form is Format.CSV:
-        while end >= 0 and buffer.count(b'"', 0, end) % 2:
-            end = buffer.rfind(b"\n", 0, end)
+    end = _end_outside_quotes(buffer) if form is Format.CSV else buffer.rfind(b"\n")
     if end < 0 and len(buffer) > LARGEST_RECORD_BYTES:
         raise unreadable("a record larger than 4 MiB")
     return end + 1
+
+
+def _end_outside_quotes(buffer: bytes) -> int:
+    parts = buffer.split(b'"')  # every other one lies within quotes
+    start = len(buffer)
+    for index in range(len(parts) - 1, -1, -1):
+        start -= len(parts[index])
+        if index % 2 == 0 and (found := parts[index].rfind(b"\n")) >= 0:
+            return start + found
+        start -= 1
+    return -1
 
 
 def decode(block: bytes, encoding: str | None) -> tuple[str, str | None]:
@@ -91,7 +104,8 @@ def csv_rows(text: str) -> list[list[str]]:
 
 
 def ndjson_objects(text: str) -> list[dict[str, str] | None]:
-    """One object a line with its values as text; ``None`` for a line that is no JSON object."""
+    """One object a line with its values as text; ``None`` for a line that is no JSON object of plain values or lists
+    of them."""
     return [_object(line) for line in text.split("\n") if line.strip()]
 
 
@@ -100,9 +114,13 @@ def _object(line: str) -> dict[str, str] | None:
         value = orjson.loads(line)
     except ValueError:
         return None
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or any(map(_nested, value.values())):
         return None
     return {key: cell_text(cell) for key, cell in value.items()}
+
+
+def _nested(cell: Any) -> bool:
+    return isinstance(cell, dict) or (isinstance(cell, list) and any(isinstance(part, dict | list) for part in cell))
 
 
 def cell_text(cell: Any) -> str:
@@ -122,18 +140,56 @@ def cell_text(cell: Any) -> str:
     return str(cell)
 
 
+_EXCEPTIONS_OF_RUST = "pyo3_runtime"
+_SHEET = re.compile(rb"<(?:\w+:)?sheetData\b")
+_ROW = re.compile(rb"<(?:\w+:)?row\b")
+_CELL = re.compile(rb"[<:]c[\s/>]")
+# A cell says where it stands; a hundred bytes can place one in column XFD of row 1048576.
+_FAR_CELL = re.compile(rb"""\br\s*=\s*["'](?:[A-Z]{0,3}0*[1-9]\d{5}|(?:[A-Z]{3}|[H-Z][A-Z]|G[S-Z])\d)""", re.IGNORECASE)
+
+
 def sheet_rows(path: str) -> Iterator[list[str]]:
     """Rows of a workbook's first sheet. Raises ``IMPORT_UNREADABLE`` for a broken, encrypted or oversized workbook."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-        if size > LARGEST_SHEET_BYTES:
-            raise unreadable("workbook larger than 96 MiB uncompressed; send it as CSV")
+        _refuse_oversized(path)
         sheet = CalamineWorkbook.from_path(path).get_sheet_by_index(0)
-    except (CalamineError, zipfile.BadZipFile, OSError, IndexError) as error:
+        for row in sheet.iter_rows():
+            yield [cell_text(cell) for cell in row]
+    except Problem:
+        raise
+    except (CalamineError, zipfile.BadZipFile, zlib.error, OSError, LookupError, ValueError, RuntimeError) as error:
         raise unreadable("not a readable workbook") from error
-    for row in sheet.iter_rows():
-        yield [cell_text(cell) for cell in row]
+    except BaseException as error:
+        if type(error).__module__ != _EXCEPTIONS_OF_RUST:  # a panic of the reader is no Exception to Python
+            raise
+        raise unreadable("not a readable workbook") from error
+
+
+def _refuse_oversized(path: str) -> None:
+    """Look at a workbook before it is unfolded: the reader itself has no limits."""
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        if len(entries) > MOST_ENTRIES or sum(entry.file_size for entry in entries) > LARGEST_SHEET_BYTES:
+            raise unreadable("workbook larger than 96 MiB uncompressed; send it as CSV")
+        for entry in entries:  # no more is read of an entry than it declares, and its checksum must then be right
+            with archive.open(entry) as file:
+                content = file.read(entry.file_size + 1)
+            if _SHEET.search(content) and not _fits(content):
+                raise unreadable(f"a sheet with more than {MOST_SHEET_ROWS} rows or {MOST_COLUMNS} columns")
+
+
+def _fits(sheet: bytes) -> bool:
+    """Whether the rectangle of a sheet's cells is small enough, by what they say and by how many there are."""
+    if _FAR_CELL.search(sheet):
+        return False
+    starts = [found.start() for found in _ROW.finditer(sheet)]
+    if len(starts) > MOST_SHEET_ROWS:
+        return False
+    ends = [*starts[1:], len(sheet)]
+    return all(
+        end - start < MOST_COLUMNS * 4 or len(_CELL.findall(sheet, start, end)) <= MOST_COLUMNS
+        for start, end in zip(starts, ends, strict=False)
+    )
 
 
 def unreadable(reason: str) -> Problem:

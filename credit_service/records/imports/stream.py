@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator
-from concurrent.futures import Executor
-from contextlib import asynccontextmanager
+from concurrent.futures import BrokenExecutor, Executor
+from contextlib import asynccontextmanager, suppress
 
-from credit_service.platform.errors import PAYLOAD_TOO_LARGE, Problem, ProblemType
+from credit_service.platform.errors import PAYLOAD_TOO_LARGE, UNAVAILABLE, Problem, ProblemType
 from credit_service.records.imports import readers
-from credit_service.records.imports.blocks import BlockResult, Position, judge_block, judge_sheet
+from credit_service.records.imports.blocks import BlockResult, Position, forget_sheet, judge_block, judge_sheet
 from credit_service.records.imports.readers import Format
 from credit_service.records.imports.validation import Context
 
@@ -29,17 +29,18 @@ async def limited(stream: AsyncIterator[bytes], most_bytes: int) -> AsyncIterato
 
 async def _blocks(form: Format, head: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """The file in blocks of about a mebibyte that end at record boundaries."""
-    parts, size = [head], len(head)
+    parts, size, due = [head], len(head), readers.BLOCK_BYTES
     async for chunk in rest:
         parts.append(chunk)
         size += len(chunk)
-        if size < readers.BLOCK_BYTES:
+        if size < due:
             continue
         buffer = b"".join(parts)
         end = readers.cut(buffer, form)
         if end:
             yield buffer[:end]
         parts, size = [buffer[end:]], len(buffer) - end
+        due = readers.BLOCK_BYTES if end else 2 * size  # not looked through again for each chunk
     if size:
         yield b"".join(parts)
 
@@ -58,7 +59,11 @@ async def judged_blocks(
         async for chunk in rest:
             file.write(chunk)
         file.flush()
-        yield _judged_sheet(executor, file.name, start, context)
+        try:
+            yield _judged_sheet(executor, file.name, start, context)
+        finally:
+            with suppress(BrokenExecutor):
+                executor.submit(forget_sheet, file.name)
 
 
 async def _judged_text(
@@ -71,7 +76,7 @@ async def _judged_text(
     )
     while working is not None:
         following = await anext(blocks, None)
-        result = _checked(await working)
+        result = await _checked(working)
         position = _after(position, result)
         working = None
         if following is not None:
@@ -87,7 +92,7 @@ async def _judged_sheet(
         executor, judge_sheet, path, ROWS_A_SHEET_BLOCK, position, context
     )
     while working is not None:
-        result = _checked(await working)
+        result = await _checked(working)
         position = _after(position, result)
         working = None
         if not result.end_of_file:
@@ -101,7 +106,11 @@ def _after(position: Position, result: BlockResult) -> Position:
     )
 
 
-def _checked(result: BlockResult) -> BlockResult:
+async def _checked(working: asyncio.Future[BlockResult]) -> BlockResult:
+    try:
+        result = await working
+    except BrokenExecutor as error:
+        raise Problem(UNAVAILABLE, detail="send it again with the same key", headers={"Retry-After": "5"}) from error
     if result.problem is not None:
         slug, detail, errors = result.problem
         raise Problem(ProblemType.registry[slug], detail=detail, errors=errors)
