@@ -140,7 +140,8 @@ async def create_client(session: AsyncSession, actor: Actor, now: datetime, body
         errors.append(FieldError("/role", "the public needs no client"))
     if body.role is Role.SUBJECT and entity is None:
         errors.append(FieldError("/entity_uscc", "required for a subject"))
-    if body.role in AGENCY_ROLES and await store.agency(session, body.agency_uscc or "") is None:
+    acts_for_agency = body.role in AGENCY_ROLES or body.agency_uscc is not None
+    if acts_for_agency and await store.agency(session, body.agency_uscc or "") is None:
         errors.append(FieldError("/agency_uscc", "known agency"))
     errors += [
         FieldError(f"/jwks/{place}", "a public key: RSA of 2048 bits or more, or EC P-256")
