@@ -19,7 +19,7 @@ MEDIA_TYPES = {
 }
 CHUNK_BYTES = 1 << 16
 MOST_SHEET_ROWS = 1_048_575
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 @dataclass(frozen=True, slots=True)
