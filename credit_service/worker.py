@@ -184,6 +184,9 @@ async def serve(settings: Settings) -> None:
     """Run jobs until SIGINT or SIGTERM: what is under way is finished, nothing new is begun."""
     if settings.database_url is None:
         raise RuntimeError("no database: start with `credit-service serve`, or set CREDIT_DATABASE_URL")
+    stopping = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     database = Database(
         settings.database_url.get_secret_value(), role=settings.database_role, application_name="credit-service-worker"
     )
@@ -199,8 +202,6 @@ async def serve(settings: Settings) -> None:
         notices.texts()
         schedule_notifications(queue, database, clock, carriers(settings), settings.base_url)
         schedule_collection(queue, database, clock, Vault(settings))
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, queue.shutdown.set)
         keeping.schedule(queue, database, keys_of(settings))
         feed.schedule(queue, database, clock)
         log = Log(keys_of(settings), settings.base_url)
@@ -209,6 +210,7 @@ async def serve(settings: Settings) -> None:
         if settings.log_witnesses:
             asked = keeping.gather(database, settings.log_witnesses, clock, signed_each)
             keepers.append(asyncio.create_task(asked))
+        keepers.append(asyncio.create_task(_shut_down(queue, stopping)))
         try:
             await queue.run()
         finally:
@@ -218,6 +220,11 @@ async def serve(settings: Settings) -> None:
     finally:
         await connection.close()
         await database.close()
+
+
+async def _shut_down(queue: PgQueuer, stopping: asyncio.Event) -> None:
+    await stopping.wait()
+    queue.shutdown.set()
 
 
 def run() -> None:

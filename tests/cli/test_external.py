@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
-import time
 from pathlib import Path
 
+import asyncpg
+
+from credit_service.platform.database import connect_arguments
 from tests.cli.test_serve import COMMAND, SECONDS, answers, environment, eventually, free_port
 from tests.support import ROOT, DatabaseUrls
 
@@ -25,11 +28,26 @@ def test_the_service_needs_no_more_than_its_own_login(own_database_urls: Databas
         process.kill()
 
 
+def connected(urls: DatabaseUrls) -> bool:
+    """Whether the job runner works on its database."""
+
+    async def ask() -> bool:
+        connection = await asyncpg.connect(**connect_arguments(urls.superuser))
+        try:
+            query = "SELECT count(*) > 1 FROM pg_stat_activity WHERE application_name = 'credit-service-worker'"
+            found: bool = await connection.fetchval(query + " AND datname = current_database()")
+            return found
+        finally:
+            await connection.close()
+
+    return asyncio.run(ask())
+
+
 def test_the_job_runner_ends_in_order(own_database_urls: DatabaseUrls) -> None:
     settings = {"CREDIT_DATABASE_URL": own_database_urls.service}
     process = subprocess.Popen([*COMMAND, "worker"], cwd=ROOT, env=environment() | settings)
     try:
-        time.sleep(3)
+        eventually(lambda: connected(own_database_urls) or process.poll() is not None)
         assert process.poll() is None
         process.send_signal(signal.SIGTERM)
         assert process.wait(SECONDS) == 0
