@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 
 from credit_service.catalogue.formats import FORMATS, FormatBroken
 from credit_service.catalogue.models import Field, Item
+from credit_service.identity.hidden import holds_unprintable
 from credit_service.identity.personal import holds_identity_number, scrub
 from credit_service.platform.errors import FieldError
 
@@ -82,7 +83,7 @@ def _text(limit: int) -> Check:
         text = value.strip()
         if len(text) > limit:
             raise _Refused(f"at most {limit} characters")
-        if "\x00" in text:
+        if holds_unprintable(text):
             raise _Refused("no control characters")
         return text
 

@@ -14,6 +14,7 @@ from sqlmodel import Field, SQLModel
 from uuid_utils.compat import uuid7
 
 from credit_service.entities.names import keys_of
+from credit_service.identity import clean_text
 from credit_service.platform.columns import code_column, instant_column, text_column, uscc_column
 
 
@@ -107,7 +108,7 @@ class Profile(SQLModel, table=True):
     body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 
-Name = Annotated[str, ApiField(min_length=2, max_length=200, description="名称 Name as registered")]
+Name = Annotated[clean_text.Name, ApiField(min_length=2, max_length=200, description="名称 Name as registered")]
 
 
 class NamePeriod(BaseModel):

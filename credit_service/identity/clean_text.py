@@ -12,9 +12,11 @@ from typing import Annotated
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
+from credit_service.identity.hidden import holds_hidden
 from credit_service.identity.personal import holds_identity_number, scrub
 
 REFUSED = "personal-information"
+HIDDEN = "hidden-character"
 
 
 def _masked(text: str) -> str:
@@ -27,8 +29,17 @@ def _without_identity_number(text: str) -> str:
     return text
 
 
+def _without_hidden(text: str) -> str:
+    if holds_hidden(text):
+        raise PydanticCustomError(HIDDEN, "no character that is not seen")
+    return text
+
+
 CleanText = Annotated[str, AfterValidator(_masked)]
 """Free text: numbers and names of persons are masked before anything is stored."""
 
-Reference = Annotated[str, AfterValidator(_without_identity_number)]
+Name = Annotated[str, AfterValidator(_without_hidden)]
+"""A name: it holds nothing that is not seen, so that no two look the same and differ by that."""
+
+Reference = Annotated[Name, AfterValidator(_without_identity_number)]
 """A short text such as a document number or a name, where masking would spoil it: an identity number is refused."""

@@ -186,7 +186,12 @@ async def test_guesses_hold_no_connection_while_they_are_hashed(api: Api) -> Non
     [
         ("GET", "/v1/agencies/a%00b", None, None),
         ("POST", "/v1/clients/a%00b/disable", None, None),
-        ("POST", "/v1/clients", {"client_id": "abc", "name": "a\x00b", "role": "auditor"}, "/name"),
+        (
+            "POST",
+            "/v1/clients",
+            {"client_id": "abc", "name": "ab", "role": "auditor", "agency_uscc": "a\x00b"},
+            "/agency_uscc",
+        ),
         (
             "PUT",
             f"/v1/agencies/{AGENCY}",

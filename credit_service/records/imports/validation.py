@@ -21,6 +21,7 @@ from credit_service.catalogue.models import Catalogue, Item, SeverityRule
 from credit_service.catalogue.rules import item_in_force
 from credit_service.entities.rules import comparable_name
 from credit_service.identity import batch
+from credit_service.identity.hidden import holds_hidden, holds_unprintable
 from credit_service.identity.personal import holds_identity_number, scrub
 from credit_service.identity.uscc import normalise
 from credit_service.platform.context import Actor
@@ -226,8 +227,10 @@ class _Judge:
                 errors.append(FieldError(self._label(f"core:{name}"), "required"))
             elif len(text) > longest:
                 errors.append(FieldError(self._label(f"core:{name}"), f"at most {longest} characters"))
-            elif "\ufffd" in text or "\x00" in text:
+            elif "\ufffd" in text:
                 errors.append(FieldError(self._label(f"core:{name}"), "encoding"))
+            elif (holds_unprintable if name == "legal_basis" else holds_hidden)(text):
+                errors.append(FieldError(self._label(f"core:{name}"), "hidden-character"))
         if holds_identity_number("|".join(texts[name] for name in _REFERENCES)):
             errors += [
                 FieldError(self._label(f"core:{name}"), "personal information: identity-number")
