@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
@@ -169,20 +171,31 @@ def validation_problem(error: RequestValidationError) -> errors.Problem:
 
 
 async def unstorable_text_problem(request: Request) -> errors.Problem:
-    """Text with a character that no PostgreSQL text holds (U+0000): where it is, told after the database refused it."""
+    """Text with a character that cannot be stored: where it is, told after whoever was to store it refused.
+
+    No PostgreSQL text holds U+0000, and no UTF-8 half of a surrogate pair, which JSON can say all the same.
+    """
     if "\x00" in request.url.path or "\x00" in unquote(request.url.path):
         return errors.Problem(errors.NOT_FOUND)
-    found = [f"query:{name}" for name, value in request.query_params.multi_items() if "\x00" in value]
+    found = [(f"query:{name}", "no U+0000") for name, value in request.query_params.multi_items() if "\x00" in value]
     with suppress(ValueError, RuntimeError):  # RuntimeError: a file, which was read as it arrived and is gone
-        found += _nul_pointers(orjson.loads(await request.body()), "")
-    return errors.Problem(errors.INVALID_REQUEST, errors=[errors.FieldError(place, "no U+0000") for place in found])
+        found += _unstorable(json.loads(await request.body()), "")
+    errors_found = [errors.FieldError(place.encode(errors="replace").decode(), rule) for place, rule in found]
+    return errors.Problem(errors.INVALID_REQUEST, errors=errors_found)
 
 
-def _nul_pointers(value: Any, pointer: str) -> list[str]:
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def _unstorable(value: Any, pointer: str) -> list[tuple[str, str]]:
+    """Pointer and rule of each text that cannot be stored; of a member's name, the object's."""
     if isinstance(value, str):
-        return [pointer] if "\x00" in value else []
+        if "\x00" in value:
+            return [(pointer, "no U+0000")]
+        return [(pointer, "no lone surrogate")] if _SURROGATE.search(value) else []
     children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [found for key, child in children for found in _nul_pointers(child, f"{pointer}/{key}")]
+    names = [each for name in value for each in _unstorable(name, pointer)] if isinstance(value, dict) else []
+    return names + [each for key, child in children for each in _unstorable(child, f"{pointer}/{key}")]
 
 
 def _sql_state(error: BaseException) -> str | None:
@@ -218,7 +231,13 @@ def install_problem_handlers(app: FastAPI) -> None:
             return await on_failure(request, error)
         return problem_response(request, await unstorable_text_problem(request))
 
+    async def on_unencodable(request: Request, error: Exception) -> Response:
+        problem = await unstorable_text_problem(request)
+        return problem_response(request, problem) if problem.errors else await on_failure(request, error)
+
     app.add_exception_handler(errors.Problem, on_problem)
+    app.add_exception_handler(TypeError, on_unencodable)  # what orjson raises
+    app.add_exception_handler(UnicodeEncodeError, on_unencodable)
     app.add_exception_handler(DBAPIError, on_database)
     app.add_exception_handler(asyncpg.PostgresError, on_database)
     app.add_exception_handler(RequestValidationError, on_validation)

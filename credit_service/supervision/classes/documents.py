@@ -49,7 +49,8 @@ def parse(text: str) -> dict[str, Any]:
         raise Problem(RULE_SET_REFUSED, errors=[FieldError("/document", f"at most {LARGEST} characters")])
     try:
         document = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader that takes no aliases
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        canonical_json(document)  # what JSON cannot say is not admitted either
+    except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
         raise Problem(RULE_SET_REFUSED, errors=[FieldError("/document", "YAML or JSON without aliases")]) from error
     if not isinstance(document, dict):
         raise Problem(RULE_SET_REFUSED, errors=[FieldError("/document", "an object")])
