@@ -1,4 +1,4 @@
-"""``credit-service openapi``, ``record-schemas`` and ``version``."""
+"""``credit-service openapi``, ``record-schemas``, ``permissions`` and ``version``."""
 
 from __future__ import annotations
 
@@ -55,6 +55,13 @@ def record_schemas(
     for path, text in texts.items():
         path.write_text(text, encoding="utf-8")
     typer.echo(f"{output}: {len(texts)} schemas")
+
+
+def permissions() -> None:
+    """权限矩阵 Print who may do what, and how far, as Markdown."""
+    from credit_service.accounts.matrix import page
+
+    typer.echo(page(), nl=False)
 
 
 def version() -> None:
