@@ -170,7 +170,8 @@ def scope_of(permission: Permission, role: Role, route: str) -> Scope:
 _HEAD = """# 权限矩阵 Permissions
 
 Made from `credit_service/accounts/rules.py` and `matrix.py` by `credit-service permissions > docs/permissions.md`; a
-test holds it current, and another calls every route as every role, for own objects and for others'.
+test holds it current, others call every route as every role, and every route that names an object and reaches less than
+`全部` or `按受众` for the caller's own object, for another's and for one that does not exist.
 
 An empty cell is denied: 401 for the public, 403 for others. What lies outside a cell's scope does not exist for the
 caller: 404, as for an id that was never given out. A person does what is marked † with a second factor only.

@@ -1,0 +1,167 @@
+"""Every cell of the matrix against every route: one's own object answers, another's is as one that never was."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from credit_service.accounts import matrix
+from credit_service.accounts.dependencies import declared_permission
+from credit_service.accounts.matrix import BY_ROUTE, MATRIX, MEANINGS, ROLES, Scope, scope_of
+from credit_service.accounts.rules import PERMISSIONS, Permission, Role
+from credit_service.app import api_routes, create_app
+from credit_service.platform.clock import FixedClock
+from credit_service.platform.database import Database
+from credit_service.platform.settings import Settings
+from tests.accounts.objects import FILE, UNKNOWN, UNKNOWN_ID, World, body_for, template_of
+from tests.api import AGENCY, OTHER_AGENCY, OTHER_COMPANY, Api, penalty, running
+from tests.evidence.files import pdf
+from tests.records.imports.conftest import ATTESTED
+from tests.records.imports.files import csv_file
+from tests.records.imports.files import penalty as row_of
+from tests.records.test_proceedings import INTENT
+from tests.support import ROOT
+
+NARROW = frozenset(Scope) - {Scope.EVERYTHING, Scope.AS_SHOWN}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A role before a route that reaches some objects only."""
+
+    role: Role
+    method: str
+    path: str
+    scope: Scope
+    body: Any
+
+    def __str__(self) -> str:
+        return f"{self.role} {self.method} {self.path}"
+
+
+def routes_of(app: Any) -> Iterator[tuple[str, Any, Permission]]:
+    for route in api_routes(app):
+        permission = declared_permission(route)
+        assert permission is not None
+        for method in sorted(route.methods or ()):
+            yield method, route, permission
+
+
+def narrow_cells(app: Any) -> list[Cell]:
+    """Those of routes that name an object; what takes an object away comes last."""
+    cells = []
+    for method, route, permission in routes_of(app):
+        for role in sorted(PERMISSIONS[permission]):
+            scope = scope_of(permission, role, f"{method} {route.path}")
+            if scope in NARROW and "{" in route.path:
+                model = next((each.field_info.annotation for each in route.dependant.body_params), None)
+                cells.append(Cell(role, method, route.path, scope, model))
+    return sorted(cells, key=lambda cell: cell.method == "DELETE")
+
+
+@pytest.fixture
+async def world(
+    database: Database, clock: FixedClock, tmp_path: Path, owner: asyncpg.Connection[Any]
+) -> AsyncIterator[World]:
+    async with running(database, clock, tmp_path, platform_agencies={"credit-china": AGENCY}) as api:
+        yield World(api, owner, tmp_path)
+
+
+def test_every_permission_of_every_role_has_a_scope() -> None:
+    assert {permission: set(row.scopes) for permission, row in MATRIX.items()} == PERMISSIONS
+    assert set(MEANINGS) == set(Scope)
+    assert set(ROLES) == set(Role)
+
+
+def test_exceptions_are_of_routes_that_exist_and_say_something_else(tmp_path: Path) -> None:
+    app = create_app(Settings(data_dir=tmp_path))
+    known = {f"{method} {route.path}": permission for method, route, permission in routes_of(app)}
+    for route, scopes in BY_ROUTE.items():
+        default = MATRIX[known[route]].scopes
+        assert all(default[role] != scope for role, scope in scopes.items()), route
+
+
+def test_every_object_can_be_made(tmp_path: Path) -> None:
+    cells = narrow_cells(create_app(Settings(data_dir=tmp_path)))
+    assert len(cells) > 90
+    assert not [cell for cell in cells if cell.scope is Scope.GRANTED], "granted are items, not objects"
+    for cell in cells:
+        template_of(cell.path)
+    with pytest.raises(AssertionError, match="add how to make one"):
+        template_of("/v1/parcels/{parcel_id}")
+    with pytest.raises(AssertionError, match="add how to make one"):
+        template_of("/v1/repairs/{case_id}/parcels/{parcel_id}")
+
+
+def test_the_page_is_current() -> None:
+    assert (ROOT / "docs" / "permissions.md").read_text(encoding="utf-8") == matrix.page()
+
+
+async def ask(world: World, cell: Cell, path: str, *, stranger: bool) -> tuple[int, dict[str, Any]]:
+    identity = {"agency": OTHER_AGENCY, "entity": OTHER_COMPANY} if stranger else {}
+    more: dict[str, Any] = {}
+    headers = {"If-Match": "*"}
+    if cell.body is not None:
+        more["json"] = body_for(cell.body, await world.listed())
+    elif cell.method == "POST" and path.endswith("/attachments"):
+        more["content"] = pdf(500)
+        headers |= FILE
+    answer = await world.api.call(cell.method, path, cell.role, headers, **identity, **more)
+    problem = answer.status_code >= 400
+    return answer.status_code, answer.json() if problem else {}
+
+
+def unknown_of(path: str) -> str:
+    return re.sub(r"\{(\w+)\}", lambda found: UNKNOWN.get(found[1], UNKNOWN_ID), path)
+
+
+async def test_ones_own_answers_and_anothers_never_was(world: World) -> None:
+    cells = narrow_cells(world.api.app)
+    places = {}
+    for cell in cells:
+        template = template_of(cell.path)
+        places[cell] = await world.path(template, cell.role) + cell.path[len(template) :]
+    wrong = []
+    for cell, place in places.items():
+        unknown = await ask(world, cell, unknown_of(cell.path), stranger=False)
+        foreign = await ask(world, cell, place, stranger=True)
+        for _, problem in (unknown, foreign):
+            problem.pop("request_id", None)
+            problem.pop("instance", None)
+        if foreign[0] != 404 or foreign != unknown:
+            wrong.append(f"another's: {cell}: {foreign}, and unknown: {unknown}")
+    for cell, place in places.items():
+        status, problem = await ask(world, cell, place, stranger=False)
+        if (status in (401, 403, 404)) != (cell.scope is Scope.NOTHING) or status >= 500:
+            wrong.append(f"one's own: {cell}: {status} {problem}")
+    assert wrong == [], "\n".join(wrong)
+
+
+async def test_another_division_is_not_granted(api: Api) -> None:
+    """An agency of Shanghai with the item, for its own division, submits what an authority of Chongqing decided."""
+    grants = [{"item_code": "administrative-penalty", "division_prefix": "3101"}]
+    body = {"name": "上海市浦东新区城市管理行政执法局", "division": "310115", "level": "district", "grants": grants}
+    put = await api.call("PUT", f"/v1/agencies/{OTHER_AGENCY}", Role.ADMINISTRATOR, json=body)
+    assert put.status_code == 200, put.text
+    there = {"agency": OTHER_AGENCY}
+    refused = await api.call("POST", "/v1/records", Role.SUBMITTER, json=penalty(), **there)
+    assert (refused.status_code, refused.json()["errors"][0]["rule"]) == (403, "agency-grant")
+    own = penalty(authority_uscc=OTHER_AGENCY, authority_name=body["name"])
+    assert (await api.call("POST", "/v1/records", Role.SUBMITTER, json=own, **there)).status_code == 201
+    headers, content = {"Idempotency-Key": "k"}, csv_file([row_of(1)])
+    imported = await api.call("POST", "/v1/imports", Role.SUBMITTER, headers, content=content, params=ATTESTED, **there)
+    assert (imported.json()["stored"], imported.json()["refused"]) == (0, 1)
+    receipts = await api.get(imported.json()["receipts"], Role.SUBMITTER, **there)
+    assert "agency-grant" in [error["rule"] for error in receipts.json()["receipts"][0]["errors"]]
+    opened = await api.call("POST", "/v1/proceedings", Role.SUBMITTER, json=INTENT, **there)
+    assert opened.status_code == 201, "an agency proceeds for itself, in its own division"
+    taken = await api.call("PUT", f"/v1/agencies/{OTHER_AGENCY}", Role.ADMINISTRATOR, json=body | {"grants": []})
+    assert taken.status_code == 200, taken.text
+    none = await api.call("POST", "/v1/proceedings", Role.SUBMITTER, json=INTENT, **there)
+    assert none.status_code == 403, none.text
