@@ -18,6 +18,7 @@ from credit_service.cli import (
     log,
     screenings,
     serve,
+    supervision,
     witness,
 )
 
@@ -43,6 +44,7 @@ app.command("verify-screening")(screenings.verify_screening)
 app.add_typer(database.app, name="db")
 app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(draw.app, name="draw")
+app.add_typer(supervision.app, name="supervision")
 app.add_typer(calendar.app, name="calendar")
 app.add_typer(accounts.agency_app, name="agency")
 app.add_typer(accounts.client_app, name="client")

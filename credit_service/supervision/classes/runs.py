@@ -115,6 +115,15 @@ async def start_full(database: Database, actor: Actor, clock: Clock, *, chunk: i
         return (await start(session, actor, clock.now(), FULL, row, chunk=chunk)).id
 
 
+async def continue_full(database: Database, actor: Actor, clock: Clock) -> tuple[UUID, bool]:
+    """The full run that is not finished and ``True``, or else a new one. Raises ``NO_RULE_SET``."""
+    async with database.transaction() as session:
+        found = await store.open_full(session)
+    if found is not None:
+        return found, True
+    return await start_full(database, actor, clock), False
+
+
 async def start_monthly(database: Database, actor: Actor, clock: Clock) -> UUID | None:
     """As ``start_full``, unless no rule set is active."""
     try:

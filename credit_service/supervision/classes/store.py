@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -145,6 +145,17 @@ async def run(session: AsyncSession, run_id: UUID) -> ClassRun | None:
 async def open_runs(session: AsyncSession) -> Sequence[UUID]:
     statement = select(col(ClassRun.id)).where(col(ClassRun.state) == "open").order_by(col(ClassRun.id))
     return (await session.execute(statement)).scalars().all()
+
+
+async def open_full(session: AsyncSession) -> UUID | None:
+    """The full run that is not finished; there is one at most."""
+    statement = select(col(ClassRun.id)).where(col(ClassRun.kind) == "full", col(ClassRun.state) == "open")
+    return (await session.execute(statement)).scalar_one_or_none()
+
+
+async def population(session: AsyncSession) -> int:
+    """How many entities the registry holds."""
+    return (await session.execute(select(func.count()).select_from(Entity))).scalar_one()
 
 
 async def chunks(session: AsyncSession, run_id: UUID) -> Sequence[ClassRunChunk]:
