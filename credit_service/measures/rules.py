@@ -6,7 +6,6 @@ has no consequence from that instant on (Order 36 art. 3: measures are lifted wi
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from credit_service.catalogue.models import Catalogue, Item, Measure, ObjectionR
 from credit_service.catalogue.rules import OPEN_ENDED_YEAR, add_period, rule_for
 from credit_service.platform.days import day_of, start_of
 from credit_service.platform.errors import FieldError, ProblemType
-from credit_service.records.bulk import StandingRecord
+from credit_service.records.bulk import StandingRecord, spellings
 from credit_service.records.models import State
 
 SCENARIO_UNKNOWN = ProblemType("scenario-unknown", 422, "目录中没有该应用场景", "The catalogue has no such scenario")
@@ -189,7 +188,7 @@ def _contained(trigger: Trigger) -> Iterator[str]:
     """
     for allowed in (trigger.only, trigger.any_of, trigger.mentions):
         for words in allowed.values():
-            yield from (re.escape(text) for word in words for text in {word, json.dumps(word)[1:-1]})
+            yield from (text for word in words for text in spellings(word))
             return
     for name, threshold in trigger.at_least.items():
         if threshold is not None:
