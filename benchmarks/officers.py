@@ -194,7 +194,7 @@ async def officers(server: EmbeddedServer, folder: Path, address: str, agency: s
                 )
             )  # fmt: skip
             token = tokens.issue(keys, issuer=address, principal=principal, now=now, lifetime_seconds=86400)
-            headers = {"Authorization": f"Bearer {token}"}
+            headers = {"Authorization": f"Bearer {token}", "Credit-Purpose": "supervision"}
             found.append(httpx.AsyncClient(base_url=address, headers=headers, timeout=120, trust_env=False))
     await database.close()
     try:

@@ -9,8 +9,7 @@ from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from credit_service.accounts.dependencies import requires
-from credit_service.accounts.purpose import require_purpose
-from credit_service.accounts.rules import Permission, Principal, audience_of
+from credit_service.accounts.rules import Permission, Principal
 from credit_service.evidence import routes as evidence_routes
 from credit_service.evidence.commands import Subject
 from credit_service.evidence.models import AttachmentList, AttachmentRead
@@ -19,6 +18,7 @@ from credit_service.platform.errors import Problem
 from credit_service.workflows import commands
 from credit_service.workflows.commands import Workflow, files_of
 from credit_service.workflows.machine import Machine, Party
+from credit_service.workflows.routes import Purpose, state_purpose
 from credit_service.workflows.rules import CASE_CLOSED
 
 Adder = Annotated[Principal, Depends(requires(Permission.APPLY))]
@@ -26,14 +26,12 @@ Reader = Annotated[Principal, Depends(requires(Permission.READ_CASE))]
 Id = Annotated[UUID, Path(description="办件标识 Case id")]
 AttachmentId = Annotated[UUID, Path(description="附件标识 Attachment id")]
 IdempotencyKey = Annotated[str | None, Header(description="幂等键")]
-Purpose = Annotated[str | None, Header(description="查询目的 Required of agencies")]
 
 
 def _read_by(machine: Machine, principal: Principal, case_id: UUID, purpose: str | None) -> SubjectOf:
     async def subject(session: AsyncSession) -> Subject:
         case, found = await commands.visible_case(session, machine, principal, case_id)
-        if Party.APPLICANT not in found:
-            require_purpose(principal, audience_of(principal, case.uscc), purpose, case.uscc)
+        state_purpose(principal, found, case, purpose)
         return files_of(case)
 
     return subject

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from credit_service.accounts.dependencies import requires
-from credit_service.accounts.rules import Permission, Principal
+from credit_service.accounts.purpose import note_subjects, require_purpose
+from credit_service.accounts.rules import Permission, Principal, audience_of
 from credit_service.platform import paging
 from credit_service.platform.http import actor_of, change, json_answer
 from credit_service.platform.idempotency import StoredAnswer
@@ -31,6 +32,7 @@ Id = Annotated[UUID, Path(description="办件标识 Case id")]
 IfMatch = Annotated[str | None, Header(description='"v<version>" or *')]
 IdempotencyKey = Annotated[str | None, Header(description="幂等键")]
 Cursor = Annotated[str | None, Query(max_length=500, description="分页游标")]
+Purpose = Annotated[str | None, Header(description="查询目的 Required of agencies")]
 Limit = Annotated[int, Query(ge=1, le=paging.LARGEST_LIMIT, description="每页条数")]
 
 
@@ -71,6 +73,12 @@ async def read_of(session: AsyncSession, caller: Caller, workflow: Workflow, cas
     return await views.read(session, workflow.machine, case, found, caller.now)
 
 
+def state_purpose(principal: Principal, found: Collection[Party], case: Case, stated: str | None) -> None:
+    """A case is not public: an agency that did not file it states a purpose, and its subject sees that it looked."""
+    if Party.APPLICANT not in found:
+        require_purpose(principal, audience_of(principal, case.uscc), stated, case.uscc)
+
+
 def add_reading(router: APIRouter, workflow: Workflow, path: str) -> None:
     """List, counts, case, timeline and possible actions."""
     machine = workflow.machine
@@ -81,7 +89,9 @@ def add_reading(router: APIRouter, workflow: Workflow, path: str) -> None:
         filters: Annotated[Filters, Depends()],
         cursor: Cursor = None,
         limit: Limit = paging.DEFAULT_LIMIT,
+        credit_purpose: Purpose = None,
     ) -> CasePage:
+        require_purpose(principal, audience_of(principal, principal.entity_uscc or ""), credit_purpose, None)
         now = request.app.state.clock.now()
         async with request.app.state.database.transaction() as session:
             reach = await queues.reach_of(session, principal, now)
@@ -90,6 +100,7 @@ def add_reading(router: APIRouter, workflow: Workflow, path: str) -> None:
                 where.append(queues.queue(reach, filters.queue))
             rows = await store.page(session, where, _place(cursor), limit)
         shown = rows[:limit]
+        note_subjects(row.uscc for row in shown)
         following = paging.encode_cursor(shown[-1].opened_at, shown[-1].id) if len(rows) > limit else None
         officer = principal.agency_uscc is not None
         return CasePage(cases=[views.view(machine, row, officer=officer) for row in shown], next_cursor=following)
@@ -100,23 +111,32 @@ def add_reading(router: APIRouter, workflow: Workflow, path: str) -> None:
             reach = await queues.reach_of(session, principal, now)
             return await queues.counts(session, reach, [*filters.conditions(), col(Case.type) == machine.name])
 
-    async def read_case(request: Request, case_id: Id, principal: Reader, response: Response) -> CaseRead:
+    async def read_case(
+        request: Request, case_id: Id, principal: Reader, response: Response, credit_purpose: Purpose = None
+    ) -> CaseRead:
         now = request.app.state.clock.now()
         async with request.app.state.database.transaction() as session:
             case, found = await commands.visible_case(session, machine, principal, case_id)
+            state_purpose(principal, found, case, credit_purpose)
             response.headers["ETag"] = commands.version_tag(case)
             return await views.read(session, machine, case, found, now)
 
-    async def read_timeline(request: Request, case_id: Id, principal: Reader) -> Timeline:
+    async def read_timeline(
+        request: Request, case_id: Id, principal: Reader, credit_purpose: Purpose = None
+    ) -> Timeline:
         now = request.app.state.clock.now()
         async with request.app.state.database.transaction() as session:
             case, found = await commands.visible_case(session, machine, principal, case_id)
+            state_purpose(principal, found, case, credit_purpose)
             return await views.timeline(session, machine, case, principal, found, now)
 
-    async def read_actions(request: Request, case_id: Id, principal: Reader, response: Response) -> ActionList:
+    async def read_actions(
+        request: Request, case_id: Id, principal: Reader, response: Response, credit_purpose: Purpose = None
+    ) -> ActionList:
         now = request.app.state.clock.now()
         async with request.app.state.database.transaction() as session:
             case, found = await commands.visible_case(session, machine, principal, case_id)
+            state_purpose(principal, found, case, credit_purpose)
             response.headers["ETag"] = commands.version_tag(case)
             return await views.actions(session, machine, case, found, now)
 

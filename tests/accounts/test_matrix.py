@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -14,12 +16,13 @@ import pytest
 from credit_service.accounts import matrix
 from credit_service.accounts.dependencies import declared_permission
 from credit_service.accounts.matrix import BY_ROUTE, MATRIX, MEANINGS, ROLES, Scope, scope_of
-from credit_service.accounts.rules import PERMISSIONS, Permission, Role
+from credit_service.accounts.rules import AGENCY_ROLES, PERMISSIONS, Permission, Role
 from credit_service.app import api_routes, create_app
+from credit_service.audit.accesses import Journal
 from credit_service.platform.clock import FixedClock
 from credit_service.platform.database import Database
 from credit_service.platform.settings import Settings
-from tests.accounts.objects import FILE, UNKNOWN, UNKNOWN_ID, World, body_for, template_of
+from tests.accounts.objects import FILE, OBJECTS, UNKNOWN, UNKNOWN_ID, World, body_for, template_of
 from tests.api import AGENCY, OTHER_AGENCY, OTHER_COMPANY, Api, penalty, running
 from tests.evidence.files import pdf
 from tests.records.imports.conftest import ATTESTED
@@ -140,6 +143,99 @@ async def test_ones_own_answers_and_anothers_never_was(world: World) -> None:
         status, problem = await ask(world, cell, place, stranger=False)
         if (status in (401, 403, 404)) != (cell.scope is Scope.NOTHING) or status >= 500:
             wrong.append(f"one's own: {cell}: {status} {problem}")
+    assert wrong == [], "\n".join(wrong)
+
+
+NO_OBJECTS = {
+    "/v1/repairs/counts": "figures of the cases above",
+    "/v1/objections/counts": "figures of the cases above",
+    "/v1/measures/statistics": "figures of the applications above",
+    "/v1/statistics/submissions": "figures of an agency's own records",
+    "/v1/supervision/settings": "one row an agency",
+    "/v1/supervision/own-class": "the caller's own",
+    "/v1/inspections/items": "named by a code of its agency, see tests/supervision/inspections",
+}
+"""Routes without an id that give no ids either."""
+
+
+def list_cells(app: Any) -> list[tuple[Cell, str]]:
+    """Each role before each list that is not the same for all, with the objects of the table that it holds."""
+    found = []
+    for method, route, permission in routes_of(app):
+        if method != "GET" or "{" in route.path or route.path in NO_OBJECTS:
+            continue
+        template = next((each for each in OBJECTS if each.startswith(f"{route.path}/{{")), None)
+        for role in sorted(PERMISSIONS[permission]):
+            scope = scope_of(permission, role, f"GET {route.path}")
+            if scope in NARROW and scope is not Scope.NOTHING:
+                assert template is not None, f"no object for {route.path}: add how to make one to OBJECTS"
+                found.append((Cell(role, "GET", route.path, scope, None), template))
+    return found
+
+
+async def test_a_list_holds_ones_own_and_nothing_of_anothers(world: World) -> None:
+    cells = list_cells(world.api.app)
+    assert len({cell.path for cell, _ in cells}) >= 11
+    names = {}
+    for cell, template in cells:
+        place = await world.path(template, cell.role)
+        names[cell] = place.split("/")[len(template.split("/{")[0].split("/"))]
+    wrong = []
+    for cell, _ in cells:
+        others = {"agency": OTHER_AGENCY, "entity": OTHER_COMPANY}
+        own = await world.api.get(cell.path, cell.role)
+        foreign = await world.api.get(cell.path, cell.role, **others)
+        if (own.status_code, foreign.status_code) != (200, 200) or names[cell] not in own.text:
+            wrong.append(f"one's own: {cell}: {own.status_code} {own.text[:300]}")
+        shown = [name for name in names.values() if name in foreign.text]
+        if shown:
+            wrong.append(f"another's: {cell}: {shown}")
+    assert wrong == [], "\n".join(wrong)
+
+
+NO_QUERY = {
+    "/v1/records/{record_id}/repair-notice": "a form, filled from the caller's own record",
+    "/v1/imports/{import_id}": "what the caller sent",
+    "/v1/imports/{import_id}/receipts": "what became of what the caller sent",
+    "/v1/propagations": "what the caller has to carry out",
+    "/v1/inbox": "what was sent to the caller",
+    "/v1/contacts": "the caller's own addresses",
+    "/v1/notifications": "what the caller owed to others",
+    "/v1/watchlists": "names of lists",
+    "/v1/watchlists/{watchlist_id}/entities": "codes that the caller put there",
+    "/v1/inspections/plans": "the caller's plans, which name nobody",
+    "/v1/inspections/plans/{plan_id}": "the caller's plan, which names nobody",
+    "/v1/inspections/inspectors": "the caller's own people",
+    "/v1/accesses/anomalies": "agencies, not subjects",
+}
+"""Reading that shows an agency nothing about a subject which it did not send, or was not sent."""
+
+
+async def test_what_an_agency_reads_of_a_subject_is_in_the_access_log(world: World) -> None:
+    cells = [cell for cell in narrow_cells(world.api.app) if cell.method == "GET" and cell.scope is not Scope.NOTHING]
+    cells += [cell for cell, _ in list_cells(world.api.app)]
+    cells = [cell for cell in cells if cell.role in AGENCY_ROLES]
+    assert set(NO_QUERY) <= {cell.path for cell in cells}, "each exception is of a route"
+    places = {}
+    for cell in cells:
+        template = template_of(cell.path) if "{" in cell.path else ""
+        places[cell] = (await world.path(template, cell.role) if template else "") + cell.path[len(template) :]
+    for cell, template in list_cells(world.api.app):
+        await world.path(template, cell.role)
+    journal: Journal = world.api.app.state.journal
+    wrong = []
+    for cell, place in places.items():
+        if cell.path in NO_QUERY:
+            continue
+        headers = {"X-Request-ID": str(uuid4())}
+        answer = await world.api.get(place, cell.role, headers=headers)
+        unstated = await world.api.get(place, cell.role, headers={"Credit-Purpose": ""})
+        while journal._unwritten:
+            await asyncio.sleep(0.01)
+        query = "SELECT DISTINCT agency_uscc FROM access_log WHERE request_id = $1"
+        logged = [row["agency_uscc"] for row in await world.owner.fetch(query, headers["X-Request-ID"])]
+        if (answer.status_code, unstated.status_code, logged) != (200, 422, [AGENCY]):
+            wrong.append(f"{cell}: {answer.status_code}, without a purpose {unstated.status_code}, logged {logged}")
     assert wrong == [], "\n".join(wrong)
 
 

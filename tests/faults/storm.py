@@ -288,12 +288,12 @@ async def cut_sessions(found: Installation, account: Account) -> None:
 async def fill_disk(found: Installation, account: Account) -> None:
     """The disk is full for a second, then has room again."""
     ballast = found.data / "ballast"
-    with ballast.open("wb") as file, contextlib.suppress(OSError):
+    with contextlib.suppress(OSError), ballast.open("wb") as file:
         while True:
             file.write(b"\0" * (1 << 16))
             file.flush()
     await asyncio.sleep(1)
-    ballast.unlink()
+    ballast.unlink(missing_ok=True)
 
 
 @asynccontextmanager
@@ -410,8 +410,11 @@ async def storm(fault: str, data: Path, writes: int) -> Account:
 
 
 @contextmanager
-def place(fault: str) -> Iterator[Path]:
-    """A folder for the installation; on a small disk of its own where the disk shall run full."""
+def place(fault: str, writes: int) -> Iterator[Path]:
+    """A folder for the installation; on a small disk of its own where the disk shall run full.
+
+    It has room for the load and its write-ahead log: what fills it is the fault, which passes, not the load itself.
+    """
     folder = reachable_folder("credit-service-storm-")
     try:
         if fault != "disk-full":
@@ -419,7 +422,8 @@ def place(fault: str) -> Iterator[Path]:
             return
         disk = folder / "disk"
         disk.mkdir()
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300m", "tmpfs", str(disk)], check=True, capture_output=True)
+        size = f"size={300 + writes // 2}m"
+        subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(disk)], check=True, capture_output=True)
         try:
             yield disk / "data"
         finally:
@@ -453,7 +457,7 @@ def main() -> None:
     )
     bad = False
     for fault in given.faults:
-        with place(fault) as data:
+        with place(fault, given.writes) as data:
             account = asyncio.run(storm(fault, data, given.writes))
         print(account.row(), flush=True)
         print(f"{'':>14}  {account.log}", *account.refusals[:3], sep="\n" + " " * 16, flush=True)

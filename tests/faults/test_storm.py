@@ -13,7 +13,7 @@ WRITES = 120
 async def test_nothing_acknowledged_is_lost_and_nothing_else_half_done(fault: str) -> None:
     if fault == "disk-full" and not may_mount():
         pytest.skip("a small disk can only be mounted by root")
-    with place(fault) as data:
+    with place(fault, WRITES) as data:
         account = await storm(fault, data, WRITES)
     assert account.refusals == []
     assert account.strikes > 0, "the fault was to strike while the load ran"

@@ -11,7 +11,8 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from credit_service.accounts.dependencies import requires
-from credit_service.accounts.rules import Permission, Principal
+from credit_service.accounts.purpose import note_subjects, require_purpose
+from credit_service.accounts.rules import Permission, Principal, audience_of
 from credit_service.platform import paging
 from credit_service.platform.errors import NOT_FOUND, Problem
 from credit_service.platform.http import actor_of, change, json_answer
@@ -39,6 +40,7 @@ Parties = Annotated[Principal, Depends(requires(Permission.READ_PROCEEDING))]
 Id = Annotated[UUID, Path(description="案件标识 Proceeding id")]
 IfMatch = Annotated[str | None, Header(description='"v<version>" or *')]
 IdempotencyKey = Annotated[str | None, Header(description="幂等键")]
+Purpose = Annotated[str | None, Header(description="查询目的 Required of agencies")]
 PATH = "/v1/proceedings"
 
 
@@ -73,9 +75,11 @@ async def list_proceedings(
     state: Annotated[ProceedingState | None, Query(description="状态")] = None,
     cursor: Annotated[str | None, Query(max_length=500, description="分页游标")] = None,
     limit: Annotated[int, Query(ge=1, le=paging.LARGEST_LIMIT, description="每页条数")] = paging.DEFAULT_LIMIT,
+    credit_purpose: Purpose = None,
 ) -> dict[str, Any]:
     """案件列表 An agency's own proceedings, or those a subject was notified of."""
     party = _party(request, principal)
+    require_purpose(principal, audience_of(principal, party.entity_uscc or ""), credit_purpose, None)
     async with request.app.state.database.transaction() as session:
         rows = await store.page(
             session,
@@ -85,6 +89,7 @@ async def list_proceedings(
             after=_place(cursor),
             limit=limit,
         )
+    note_subjects(row.uscc for row in rows[:limit])
     page: dict[str, Any] = {"proceedings": [_view(row, party) for row in rows[:limit]]}
     if len(rows) > limit:
         page["next_cursor"] = paging.encode_cursor(rows[limit - 1].changed_at, rows[limit - 1].id)
@@ -103,7 +108,7 @@ def _place(cursor: str | None) -> tuple[datetime, UUID] | None:
 
 @router.get(f"{PATH}/{{proceeding_id}}", response_model=ProceedingView)
 async def read_proceeding(
-    request: Request, proceeding_id: Id, principal: Parties, response: Response
+    request: Request, proceeding_id: Id, principal: Parties, response: Response, credit_purpose: Purpose = None
 ) -> dict[str, Any]:
     """案件 One proceeding, with what the caller may do now."""
     party = _party(request, principal)
@@ -111,6 +116,7 @@ async def read_proceeding(
         proceeding = await store.by_id(session, proceeding_id)
     if proceeding is None or not commands.may_see(proceeding, party):
         raise Problem(NOT_FOUND)
+    require_purpose(principal, audience_of(principal, proceeding.uscc), credit_purpose, proceeding.uscc)
     response.headers["ETag"] = commands.version_tag(proceeding)
     return _view(proceeding, party)
 
