@@ -144,6 +144,39 @@ PURPOSE_PARAMETERS = [
     },
 ]
 PROBES = frozenset({"/livez", "/readyz", "/metrics"})
+ROUTERS = (
+    lookup_router,
+    entities_router,
+    search_router,
+    records_router,
+    life_router,
+    lists_router,
+    proceedings_router,
+    repairs_router,
+    objections_router,
+    propagation_router,
+    workflow_statistics_router,
+    imports_router,
+    catalogue_router,
+    notifications_router,
+    deadlines_router,
+    measures_router,
+    screening_router,
+    watchlists_router,
+    punctuality_router,
+    classes_router,
+    class_runs_router,
+    tiers_router,
+    statistics_router,
+    draws_router,
+    inspections_router,
+    accounts_router,
+    oauth_router,
+    access_router,
+    log_router,
+    changes_router,
+)
+
 operations = APIRouter(tags=["operations 运行"])
 Health = Annotated[Principal, Depends(requires(Permission.HEALTH))]
 
@@ -296,44 +329,18 @@ def create_app(
     state.rate_limit = RateLimit(settings.rate_limit)
     state.evidence = Vault(settings)
     rendering.texts()  # a text that is not as declared keeps the service from starting
-    for router in (
-        lookup_router,
-        entities_router,
-        search_router,
-        records_router,
-        life_router,
-        lists_router,
-        proceedings_router,
-        repairs_router,
-        objections_router,
-        propagation_router,
-        workflow_statistics_router,
-        imports_router,
-        catalogue_router,
-        notifications_router,
-        deadlines_router,
-        measures_router,
-        screening_router,
-        watchlists_router,
-        punctuality_router,
-        classes_router,
-        class_runs_router,
-        tiers_router,
-        statistics_router,
-        draws_router,
-        inspections_router,
-        accounts_router,
-        oauth_router,
-        access_router,
-        log_router,
-        changes_router,
-        operations,
-    ):
+    for router in (*ROUTERS, operations):
         app.include_router(router)
     if settings.clock_file is not None:
         app.include_router(movable_clock)
     _refuse_undeclared(app)
     install_problem_handlers(app)
+    _add_middleware(app, settings)
+    return app
+
+
+def _add_middleware(app: FastAPI, settings: Settings) -> None:
+    """What every request passes, from the inside out."""
     app.add_middleware(Disclosure, longest_seal_days=settings.seal_most_days)
     app.add_middleware(
         BodyLimit,
@@ -344,7 +351,6 @@ def create_app(
     app.add_middleware(Patience, seconds=settings.body_seconds)
     app.add_middleware(Admission, most_in_flight=settings.most_in_flight, exempt=PROBES)
     app.add_middleware(Telemetry, log_reads=settings.log_reads)
-    return app
 
 
 def _connect(app: FastAPI) -> None:

@@ -10,10 +10,10 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from credit_service.catalogue import models
+from credit_service.catalogue import models, rule_models
 
 Entry = Mapping[str, Any]
-Versioned = TypeVar("Versioned", models.Item, models.Rule, models.Measure)
+Versioned = TypeVar("Versioned", models.Item, rule_models.Rule, models.Measure)
 Key = TypeVar("Key", bound=Hashable)
 
 
@@ -38,9 +38,9 @@ def _day(text: str | None) -> date | None:
     return date.fromisoformat(text) if text else None
 
 
-def _bases(entry: Entry) -> tuple[models.LegalBasis, ...]:
+def _bases(entry: Entry) -> tuple[rule_models.LegalBasis, ...]:
     bases = entry.get("legal_basis", ())
-    return tuple(models.LegalBasis(b["document"], b.get("article"), b["status"]) for b in bases)
+    return tuple(rule_models.LegalBasis(b["document"], b.get("article"), b["status"]) for b in bases)
 
 
 def document(entry: Entry) -> models.Document:
@@ -186,7 +186,7 @@ def scenario(entry: Entry) -> models.Scenario:
     return models.Scenario(entry["code"], entry["name_zh"], entry["name_en"])
 
 
-def rule(entry: Entry, edition: str) -> models.Rule:
+def rule(entry: Entry, edition: str) -> rule_models.Rule:
     """A rule of the class that its kind names."""
     transition = entry.get("transition", {})
     head = {
@@ -196,7 +196,7 @@ def rule(entry: Entry, edition: str) -> models.Rule:
         "edition": edition,
         "effective_from": date.fromisoformat(entry["effective_from"]),
         "effective_to": _day(entry.get("effective_to")),
-        "transition": models.Transition(
+        "transition": rule_models.Transition(
             transition.get("applies_to_older_decisions", False),
             transition.get("note"),
             transition.get("status", "inference"),
@@ -210,16 +210,16 @@ def rule(entry: Entry, edition: str) -> models.Rule:
     return _BUILDERS[entry["kind"]](head, entry["body"])
 
 
-def _severity(head: dict[str, Any], body: Entry) -> models.Rule:
+def _severity(head: dict[str, Any], body: Entry) -> rule_models.Rule:
     conditions = tuple(_condition(entry) for entry in body["conditions"])
     names = {name for c in conditions for part in (c.only, c.any_of) for name in part}
     # A threshold that nobody has set yet is met by no amount, so the amount decides nothing.
     names |= {name for c in conditions for name, threshold in c.at_least.items() if threshold is not None}
-    return models.SeverityRule(**head, conditions=conditions, fact_names=frozenset(names))
+    return rule_models.SeverityRule(**head, conditions=conditions, fact_names=frozenset(names))
 
 
-def _condition(entry: Entry) -> models.SeverityCondition:
-    return models.SeverityCondition(**_condition_parts(entry), then=entry["then"], article=entry["article"])
+def _condition(entry: Entry) -> rule_models.SeverityCondition:
+    return rule_models.SeverityCondition(**_condition_parts(entry), then=entry["then"], article=entry["article"])
 
 
 def _condition_parts(entry: Entry) -> dict[str, Any]:
@@ -236,8 +236,8 @@ def _condition_parts(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _publicity(head: dict[str, Any], body: Entry) -> models.Rule:
-    return models.PublicityRule(
+def _publicity(head: dict[str, Any], body: Entry) -> rule_models.Rule:
+    return rule_models.PublicityRule(
         **head,
         clock_start=body["clock_start"],
         destination=body.get("destination"),
@@ -246,8 +246,8 @@ def _publicity(head: dict[str, Any], body: Entry) -> models.Rule:
     )
 
 
-def _terms(entry: Entry) -> models.PublicityTerms:
-    return models.PublicityTerms(
+def _terms(entry: Entry) -> rule_models.PublicityTerms:
+    return rule_models.PublicityTerms(
         published=entry["published"],
         exceptional=entry.get("exceptional", False),
         minimum=entry.get("minimum"),
@@ -261,8 +261,8 @@ def _terms(entry: Entry) -> models.PublicityTerms:
     )
 
 
-def _retention(head: dict[str, Any], body: Entry) -> models.Rule:
-    return models.RetentionRule(
+def _retention(head: dict[str, Any], body: Entry) -> rule_models.Rule:
+    return rule_models.RetentionRule(
         **head,
         disclosure_maximum=body["disclosure_maximum"],
         starts=body["starts"],
@@ -270,8 +270,8 @@ def _retention(head: dict[str, Any], body: Entry) -> models.Rule:
     )
 
 
-def _notice(head: dict[str, Any], body: Entry) -> models.Rule:
-    return models.NoticeRule(
+def _notice(head: dict[str, Any], body: Entry) -> rule_models.Rule:
+    return rule_models.NoticeRule(
         **head,
         notices=tuple(body["notices"]),
         gate=body["gate"],
@@ -279,24 +279,29 @@ def _notice(head: dict[str, Any], body: Entry) -> models.Rule:
     )
 
 
-def _repair(head: dict[str, Any], body: Entry) -> models.Rule:
+def _repair(head: dict[str, Any], body: Entry) -> rule_models.Rule:
     fraud = body.get("fraud")
-    return models.RepairRule(
+    return rule_models.RepairRule(
         **head,
         conditions=tuple(body["conditions"]),
         materials=tuple(body.get("materials", ())),
         effects=tuple(body["effects"]),
         early_after=body.get("early_after"),
-        fraud=fraud
-        and models.Fraud(fraud.get("publicity"), fraud.get("bar"), fraud.get("restarts_term", False), fraud["status"]),
+        fraud=_fraud(fraud) if fraud else None,
         litigation_suspends_publicity=body.get("litigation_suspends_publicity", False),
         third_party_precedence=body.get("third_party_precedence"),
         deadlines=frozen(dict(body.get("deadlines", {}))),
     )
 
 
-def _objection(head: dict[str, Any], body: Entry) -> models.Rule:
-    return models.ObjectionRule(
+def _fraud(entry: Entry) -> rule_models.Fraud:
+    return rule_models.Fraud(
+        entry.get("publicity"), entry.get("bar"), entry.get("restarts_term", False), entry["status"]
+    )
+
+
+def _objection(head: dict[str, Any], body: Entry) -> rule_models.Rule:
+    return rule_models.ObjectionRule(
         **head,
         jurisdiction=body["jurisdiction"],
         grounds=tuple(body.get("grounds", ())),
@@ -306,8 +311,8 @@ def _objection(head: dict[str, Any], body: Entry) -> models.Rule:
     )
 
 
-def _deadline(head: dict[str, Any], body: Entry) -> models.Rule:
-    return models.DeadlineRule(
+def _deadline(head: dict[str, Any], body: Entry) -> rule_models.Rule:
+    return rule_models.DeadlineRule(
         **head,
         amount=body["amount"],
         unit=body["unit"],
@@ -319,11 +324,11 @@ def _deadline(head: dict[str, Any], body: Entry) -> models.Rule:
     )
 
 
-def _ceiling(head: dict[str, Any], body: Entry) -> models.Rule:
-    return models.CeilingRule(**head, maximum=Decimal(body["maximum"]), of=body["of"])
+def _ceiling(head: dict[str, Any], body: Entry) -> rule_models.Rule:
+    return rule_models.CeilingRule(**head, maximum=Decimal(body["maximum"]), of=body["of"])
 
 
-_BUILDERS: Mapping[str, Callable[[dict[str, Any], Entry], models.Rule]] = {
+_BUILDERS: Mapping[str, Callable[[dict[str, Any], Entry], rule_models.Rule]] = {
     "severity": _severity,
     "publicity": _publicity,
     "retention": _retention,

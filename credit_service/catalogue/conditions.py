@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from credit_service.catalogue.models import Condition, Item
+from credit_service.catalogue.models import Item
+from credit_service.catalogue.rule_models import Condition
 
 
 def met_by(condition: Condition, item: Item, facts: Mapping[str, Any]) -> str | None:

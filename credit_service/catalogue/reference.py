@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from credit_service.catalogue.models import Catalogue, Document, Item, LegalBasis, Measure, Rule
+from credit_service.catalogue.models import Catalogue, Document, Item, Measure
+from credit_service.catalogue.rule_models import LegalBasis, Rule
 from credit_service.catalogue.validation import RULE_REFERENCES
 from credit_service.catalogue.wording import KINDS, LEVELS, SECTIONS, STATUSES, basis_words, period, rule_lines
 

@@ -9,10 +9,10 @@ from typing import Any, Literal, overload
 
 from credit_service.catalogue.conditions import met_by, values_of
 from credit_service.catalogue.facts import CheckedFacts, FactsChecker, checker_of
-from credit_service.catalogue.models import (
-    Catalogue,
+from credit_service.catalogue.models import Catalogue, Item
+from credit_service.catalogue.periods import add_period
+from credit_service.catalogue.rule_models import (
     DeadlineRule,
-    Item,
     NoticeRule,
     ObjectionRule,
     PublicityRule,
@@ -22,7 +22,6 @@ from credit_service.catalogue.models import (
     Rule,
     SeverityRule,
 )
-from credit_service.catalogue.periods import add_period
 from credit_service.platform.errors import FieldError, Problem, ProblemType
 
 __all__ = [

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict
 from pydantic import Field as ApiField
 
 from credit_service.catalogue.measures import measures_in_force
-from credit_service.catalogue.models import Catalogue, Item, Measure, Rule, Trigger
+from credit_service.catalogue.models import Catalogue, Item, Measure, Trigger
+from credit_service.catalogue.rule_models import Rule
 from credit_service.catalogue.rules import rule_for
 from credit_service.catalogue.validation import RULE_REFERENCES
 from credit_service.catalogue.wording import STATUSES

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from credit_service.catalogue.models import Catalogue, LegalBasis, Rule, Words
+from credit_service.catalogue.models import Catalogue, Words
+from credit_service.catalogue.rule_models import LegalBasis, Rule
 
 
 def _words(lines: str) -> dict[str, Words]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import NamedTuple
 
-from credit_service.catalogue.models import Catalogue, DeadlineRule, ObjectionRule, RepairRule
+from credit_service.catalogue.models import Catalogue
+from credit_service.catalogue.rule_models import DeadlineRule, ObjectionRule, RepairRule
 from credit_service.catalogue.rules import rule_for
 from credit_service.platform.calendar import Unit, WorkingCalendar, add_calendar
 from credit_service.platform.days import day_of, start_of

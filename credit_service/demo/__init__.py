@@ -71,7 +71,7 @@ async def _load(service_url: str, base_url: str, keys_directory: Path, now: date
         if empty:
             with Progress(console=Console(stderr=True), transient=True) as progress:
                 await _fill(database, catalogue, offices, now, progress)
-        shown = await _example(database)
+        shown, name = await _example(database)
         keys = KeyStore(keys_directory)
         granted = {
             principal.role: tokens.issue(
@@ -79,7 +79,7 @@ async def _load(service_url: str, base_url: str, keys_directory: Path, now: date
             )
             for principal in _principals(offices[0], shown)
         }
-        return welcome(base_url, granted, shown, offices[0])
+        return welcome(base_url, granted, shown, name, offices[0])
     finally:
         await database.close()
 
@@ -274,7 +274,7 @@ async def _render(usccs: list[str], database: Database, now: datetime) -> None:
 
 
 async def _enter_clients(session: AsyncSession, office: DemoAgency, now: datetime) -> None:
-    example = await _example_in(session)
+    example, _ = await _example_in(session)
     for principal in _principals(office, example):
         body = ClientCreate(
             client_id=principal.id.removeprefix("client:"),
@@ -287,20 +287,20 @@ async def _enter_clients(session: AsyncSession, office: DemoAgency, now: datetim
             await accounts.create_client(session, ACTOR, now, body)
 
 
-async def _example(database: Database) -> str:
+async def _example(database: Database) -> tuple[str, str]:
     async with database.transaction() as session:
         return await _example_in(session)
 
 
-async def _example_in(session: AsyncSession) -> str:
-    """The enterprise with the most open records: the one the welcome text points at."""
+async def _example_in(session: AsyncSession) -> tuple[str, str]:
+    """Code and name of the enterprise with the most open records: the one the welcome text points at."""
     statement = (
-        select(col(Record.uscc))
+        select(col(Record.uscc), col(Entity.name))
         .join(Entity, col(Entity.uscc) == col(Record.uscc))
         .where(col(Entity.category) == "91", col(Entity.registration_status) == "active")
-        .group_by(col(Record.uscc))
+        .group_by(col(Record.uscc), col(Entity.name))
         .order_by(func.count().desc(), col(Record.uscc))
         .limit(1)
     )
-    found: str = (await session.execute(statement)).scalar_one()
-    return found
+    uscc, name = (await session.execute(statement)).one()
+    return uscc, name

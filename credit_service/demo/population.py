@@ -73,49 +73,52 @@ class DemoAgency:
     items: tuple[str, ...]
 
 
+_OFFICES: tuple[tuple[str, str, str, str, tuple[str, ...] | None], ...] = (
+    ("500103", "00928654", "重庆市渝中区市场监督管理局", "district", None),
+    (
+        "500103",
+        "00928718",
+        "重庆市渝中区人力资源和社会保障局",
+        "district",
+        ("administrative-penalty", "serious-dishonesty-wage-arrears", "commitment"),
+    ),
+    (
+        "500112",
+        "00929374",
+        "重庆市渝北区应急管理局",
+        "district",
+        ("administrative-penalty", "administrative-licence", "serious-dishonesty-work-safety"),
+    ),
+    (
+        "500000",
+        "00927782",
+        "国家税务总局重庆市税务局",
+        "province",
+        ("serious-dishonesty-tax", "taxpayer-grade-a", "administrative-penalty"),
+    ),
+    (
+        "110105",
+        "00006132",
+        "北京市朝阳区文化和旅游局",
+        "district",
+        ("administrative-penalty", "administrative-licence", "serious-dishonesty-culture-tourism"),
+    ),
+    (
+        "310115",
+        "00245931",
+        "上海市浦东新区城市管理行政执法局",
+        "district",
+        ("administrative-penalty", "administrative-licence"),
+    ),
+)
+"""Division, body of the organisation code, name, level, and the items it submits: ``None`` for all of them."""
+
+
 def agencies(item_codes: tuple[str, ...]) -> list[DemoAgency]:
     """Six agencies of three districts; the first may submit everything for its city."""
-    rows = (
-        ("500103", "00928654", "重庆市渝中区市场监督管理局", "district", item_codes),
-        (
-            "500103",
-            "00928718",
-            "重庆市渝中区人力资源和社会保障局",
-            "district",
-            ("administrative-penalty", "serious-dishonesty-wage-arrears", "commitment"),
-        ),
-        (
-            "500112",
-            "00929374",
-            "重庆市渝北区应急管理局",
-            "district",
-            ("administrative-penalty", "administrative-licence", "serious-dishonesty-work-safety"),
-        ),
-        (
-            "500000",
-            "00927782",
-            "国家税务总局重庆市税务局",
-            "province",
-            ("serious-dishonesty-tax", "taxpayer-grade-a", "administrative-penalty"),
-        ),
-        (
-            "110105",
-            "00006132",
-            "北京市朝阳区文化和旅游局",
-            "district",
-            ("administrative-penalty", "administrative-licence", "serious-dishonesty-culture-tourism"),
-        ),
-        (
-            "310115",
-            "00245931",
-            "上海市浦东新区城市管理行政执法局",
-            "district",
-            ("administrative-penalty", "administrative-licence"),
-        ),
-    )
     return [
-        DemoAgency(compose("11", division, body), name, division, level, items)
-        for division, body, name, level, items in rows
+        DemoAgency(compose("11", division, body), name, division, level, items or item_codes)
+        for division, body, name, level, items in _OFFICES
     ]
 
 

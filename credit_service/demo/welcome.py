@@ -9,12 +9,12 @@ from credit_service.accounts.rules import Role
 from credit_service.demo.population import DemoAgency
 
 
-def welcome(base_url: str, granted: Mapping[Role, str], uscc: str, office: DemoAgency) -> str:
-    """URLs, tokens and three curl lines that work once the server has started."""
-    record = {
+def _submission(uscc: str, name: str, office: DemoAgency) -> dict[str, object]:
+    """A penalty with everything the catalogue asks for."""
+    return {
         "item_code": "administrative-penalty",
         "uscc": uscc,
-        "entity_name": "演示企业",
+        "entity_name": name,
         "document_number": "渝中市监处罚〔2026〕演示1号",
         "decided_on": "2026-05-06",
         "authority_uscc": office.uscc,
@@ -32,7 +32,11 @@ def welcome(base_url: str, granted: Mapping[Role, str], uscc: str, office: DemoA
             "fine_amount": "12000.00",
         },
     }
-    body = json.dumps(record, ensure_ascii=False)
+
+
+def welcome(base_url: str, granted: Mapping[Role, str], uscc: str, name: str, office: DemoAgency) -> str:
+    """URLs, tokens and three curl lines that work once the server has started. ``name`` is the name of ``uscc``."""
+    body = json.dumps(_submission(uscc, name, office), ensure_ascii=False)
     lines = [
         "",
         f"  接口 API            {base_url}/v1/entities/{uscc}",

@@ -14,7 +14,8 @@ from enum import StrEnum
 
 from credit_service.catalogue.conditions import met_by
 from credit_service.catalogue.measures import measures_in_force
-from credit_service.catalogue.models import Catalogue, Item, Measure, ObjectionRule, Trigger
+from credit_service.catalogue.models import Catalogue, Item, Measure, Trigger
+from credit_service.catalogue.rule_models import ObjectionRule
 from credit_service.catalogue.rules import OPEN_ENDED_YEAR, add_period, rule_for
 from credit_service.platform.days import day_of, start_of
 from credit_service.platform.errors import FieldError, ProblemType

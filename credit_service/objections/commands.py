@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
 from credit_service.accounts.rules import Role
-from credit_service.catalogue.models import DeadlineRule
+from credit_service.catalogue.rule_models import DeadlineRule
 from credit_service.objections import notices, parts, rules
 from credit_service.objections.contract import BODIES, ObjectionApplication
 from credit_service.objections.machine import OBJECTION

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from datetime import date
 from enum import StrEnum
 
-from credit_service.catalogue.models import Catalogue, DeadlineRule, ObjectionRule
+from credit_service.catalogue.models import Catalogue
+from credit_service.catalogue.rule_models import DeadlineRule, ObjectionRule
 from credit_service.catalogue.rules import item_in_force, rule_for
 from credit_service.deadlines.rules import stage_rules
 from credit_service.platform.errors import ProblemType

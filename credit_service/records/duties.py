@@ -13,7 +13,8 @@ from enum import StrEnum
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from credit_service.catalogue.models import Catalogue, DeadlineRule, Item
+from credit_service.catalogue.models import Catalogue, Item
+from credit_service.catalogue.rule_models import DeadlineRule
 from credit_service.catalogue.rules import rule_for
 from credit_service.deadlines import calendars
 from credit_service.deadlines import commands as deadlines

@@ -12,8 +12,9 @@ from datetime import date, datetime
 from typing import Any
 
 from credit_service.audit.events import canonical_json
-from credit_service.catalogue.models import Catalogue, Item, NoticeRule
-from credit_service.catalogue.rules import OPEN_ENDED_YEAR, add_period, classify, publicity_window, rule_for
+from credit_service.catalogue.models import Catalogue, Item
+from credit_service.catalogue.rule_models import NoticeRule
+from credit_service.catalogue.rules import OPEN_ENDED_YEAR, Reason, add_period, classify, publicity_window, rule_for
 from credit_service.notifications.rules import ServiceMeans
 from credit_service.platform.days import day_of, start_of
 from credit_service.platform.errors import FieldError, ProblemType
@@ -197,17 +198,9 @@ def assess(catalogue: Catalogue, draft: Draft, *, first_published_at: datetime) 
     missing = missing_notices(catalogue, item, decided_on, draft.notices) if published else ()
     shown = published and not missing
     stop = start_of(window.latest_stop) if window.latest_stop else None
-    reasons = [
-        {"article": reason.article, "fact": reason.fact} for reason in (*severity.explanation, *window.explanation)
-    ]
-    if not meant_for_public:
-        reasons.append(
-            {"article": "public_if", "fact": "、".join(str(draft.facts.get(n)) for n in item.public_if or ())}
-        )
-    reasons += [{"article": "notice", "fact": f"not served: {kind}"} for kind in missing]
     return Assessment(
         severity=severity.severity,
-        explanation=tuple(reasons),
+        explanation=_explained(draft, (*severity.explanation, *window.explanation), missing, meant_for_public),
         rule_version=window.rule_version,
         state=State.PUBLISHED if shown else State.AWAITING_NOTICE if missing else State.WITHHELD,
         publicity_from=first_published_at if shown else None,
@@ -219,6 +212,17 @@ def assess(catalogue: Catalogue, draft: Draft, *, first_published_at: datetime) 
             catalogue, draft, stop if published else None, endless=shown and stop is None
         ),
     )
+
+
+def _explained(
+    draft: Draft, reasons: Iterable[Reason], missing: Iterable[str], meant_for_public: bool
+) -> tuple[dict[str, str], ...]:
+    """Each step of an assessment: the article, and the fact that met it."""
+    explained = [{"article": reason.article, "fact": reason.fact} for reason in reasons]
+    if not meant_for_public:
+        named = "、".join(str(draft.facts.get(name)) for name in draft.item.public_if or ())
+        explained.append({"article": "public_if", "fact": named})
+    return (*explained, *({"article": "notice", "fact": f"not served: {kind}"} for kind in missing))
 
 
 def _disclosure_until(catalogue: Catalogue, draft: Draft, stop: datetime | None, *, endless: bool) -> datetime | None:

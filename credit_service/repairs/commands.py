@@ -10,7 +10,8 @@ from uuid_utils.compat import uuid7
 
 from credit_service.accounts import commands as accounts
 from credit_service.accounts.rules import Principal
-from credit_service.catalogue.models import Catalogue, DeadlineRule, Words
+from credit_service.catalogue.models import Catalogue, Words
+from credit_service.catalogue.rule_models import DeadlineRule
 from credit_service.deadlines.rules import stage_rules
 from credit_service.platform.days import day_of
 from credit_service.platform.errors import INVALID_REQUEST, NOT_FOUND, FieldError, Problem

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from credit_service.accounts import commands as accounts
 from credit_service.catalogue.facts import checker_of
-from credit_service.catalogue.models import RepairRule
+from credit_service.catalogue.rule_models import RepairRule
 from credit_service.catalogue.rules import add_period, item_in_force
 from credit_service.platform.days import day_of
 from credit_service.platform.errors import Problem

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from credit_service.catalogue.models import Catalogue, RepairRule
+from credit_service.catalogue.models import Catalogue
+from credit_service.catalogue.rule_models import RepairRule
 from credit_service.catalogue.rules import add_period, item_in_force, rule_for
 from credit_service.platform.errors import FieldError, ProblemType
 from credit_service.records.models import State

@@ -14,7 +14,8 @@ from uuid_utils.compat import uuid7
 from credit_service.accounts import commands as accounts
 from credit_service.accounts.rules import Principal, Role
 from credit_service.audit import events
-from credit_service.catalogue.models import Catalogue, DeadlineRule
+from credit_service.catalogue.models import Catalogue
+from credit_service.catalogue.rule_models import DeadlineRule
 from credit_service.deadlines.calendars import load_calendar
 from credit_service.entities import commands as entities
 from credit_service.evidence import commands as evidence

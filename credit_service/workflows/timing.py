@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from credit_service.catalogue.models import DeadlineRule
+from credit_service.catalogue.rule_models import DeadlineRule
 from credit_service.deadlines import commands as deadlines
 from credit_service.deadlines.models import Stage, StageDeadline
 from credit_service.deadlines.rules import Terms, terms_of

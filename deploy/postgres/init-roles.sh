@@ -1,5 +1,5 @@
 #!/bin/bash
-# Run once by the PostgreSQL image on an empty volume: the roles and the database. See docs/decisions/0002.
+# Run once by the PostgreSQL image on an empty volume: the roles and the database. See docs/decisions/0002-database-roles.md.
 #   credit_service  what the service acts as; migrations give it its rights, history it may only append to
 #   credit_owner    owns the tables; for migrations alone
 #   credit_app      the service's login, a member of credit_service and of nothing else

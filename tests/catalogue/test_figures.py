@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from credit_service.catalogue.loader import load
-from credit_service.catalogue.models import PublicityRule
+from credit_service.catalogue.rule_models import PublicityRule
 from credit_service.catalogue.rules import classify, item_in_force, rule_for
 
 HERE = Path(__file__).parent

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from credit_service.catalogue.loader import load
-from credit_service.catalogue.models import Catalogue, Transition
+from credit_service.catalogue.models import Catalogue
 from credit_service.catalogue.periods import add_period
+from credit_service.catalogue.rule_models import Transition
 from credit_service.catalogue.rules import (
     CATALOGUE_ITEM_NOT_IN_FORCE,
     CATALOGUE_ITEM_UNKNOWN,

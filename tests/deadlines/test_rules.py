@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from credit_service.catalogue.models import ObjectionRule, RepairRule
+from credit_service.catalogue.rule_models import ObjectionRule, RepairRule
 from credit_service.deadlines import rules
 from credit_service.deadlines.rules import Run
 from credit_service.platform.calendar import PACKAGE, Unit

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from credit_service.catalogue.models import ObjectionRule, RepairRule
+from credit_service.catalogue.rule_models import ObjectionRule, RepairRule
 from credit_service.objections.machine import OBJECTION
 from credit_service.objections.rules import Ground, is_ground, objection_rule
 from credit_service.platform.errors import Problem

@@ -17,7 +17,8 @@ from typing import Any
 from credit_service.accounts.rules import may_submit
 from credit_service.catalogue.facts import checker_of
 from credit_service.catalogue.loader import load
-from credit_service.catalogue.models import Catalogue, Item, SeverityRule
+from credit_service.catalogue.models import Catalogue, Item
+from credit_service.catalogue.rule_models import SeverityRule
 from credit_service.catalogue.rules import item_in_force
 from credit_service.entities.rules import comparable_name
 from credit_service.identity import batch
@@ -165,6 +166,7 @@ class _Judge:
         if verdict and not (verdict in (batch.CHECK_17_WRONG, batch.CHECK_18_WRONG) and code in self.context.admitted):
             rule = "placeholder-code" if code == _PLACEHOLDER else batch.RULES[verdict]
             errors.append(FieldError(self._label("core:uscc"), rule if code else "required"))
+        self.masked = []
         draft = self._draft(row, code, errors)
         if draft is None or errors:
             self._refuse(number, errors)
@@ -173,7 +175,6 @@ class _Judge:
 
     def _draft(self, row: dict[str, str], code: str, errors: list[FieldError]) -> Draft | None:
         """The row as a draft; every fault is added to ``errors``, and ``None`` means that no more could be found."""
-        self.masked = []
         texts = self._texts(row, errors)
         decided_on = self._date(row, "core:decided_on", errors)
         valid_until = self._date(row, "core:valid_until", errors)
@@ -181,10 +182,8 @@ class _Judge:
         if item_code is None:
             return None
         authority = self._authority(row, item_code, errors)
-        self._check_source(row, errors)
         if decided_on is None:
-            if not row.get("core:decided_on"):
-                errors.append(FieldError(self._label("core:decided_on"), "required"))
+            errors += [] if row.get("core:decided_on") else [FieldError(self._label("core:decided_on"), "required")]
             return None
         errors += [
             FieldError(self._label("core:" + e.pointer[1:]), e.rule)
@@ -291,6 +290,7 @@ class _Judge:
         if known is None:
             known = self.authorities[item_code, text] = self._check_authority(item_code, text)
         errors += known[1]
+        self._check_source(row, errors)
         return known[0]
 
     def _is_own(self, name: str) -> bool:
