@@ -1,4 +1,4 @@
-"""docs/decisions: numbered without a gap, each page in the index under its title, and every reference leads somewhere."""
+"""docs/decisions: numbered without a gap, each in the index under its title; every reference leads somewhere."""
 
 from __future__ import annotations
 
