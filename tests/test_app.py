@@ -60,7 +60,7 @@ def test_a_route_without_a_permission_keeps_the_service_from_starting(
     ) -> str:
         return "which?"
 
-    monkeypatch.setattr(application, "records_router", careless)
+    monkeypatch.setattr(application, "ROUTERS", (careless,))
     with pytest.raises(RuntimeError, match=r"/v1/everything.*/v1/two"):
         create_app(Settings(data_dir=tmp_path))
 
