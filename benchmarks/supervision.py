@@ -146,9 +146,10 @@ async def pages(database: Database, entities: int) -> dict[str, Any]:
         for name, filters in asked.items():
             for order in tiers.ORDERS if name in ("everything", "class C") else ("division",):
                 total = sum((await tiers.count(connection, filters)).values())
-                sql, arguments = tiers.page_query(filters, order, None, 0)
-                deep_at = sql.replace("LIMIT", f"OFFSET {total * 9 // 10} LIMIT")
-                place = tiers.place_of(order, await connection.fetchrow(deep_at, *arguments))
+                behind = total * 9 // 10
+                sql, arguments = tiers.page_query(filters, order, None, behind)
+                last = await connection.fetchrow(f"SELECT * FROM ({sql}) AS found OFFSET {behind}", *arguments)
+                place = tiers.place_of(order, last)
                 first = [
                     await _timed(lambda f=filters, o=order: tiers.page(connection, f, o, None, 50)) for _ in range(21)
                 ]

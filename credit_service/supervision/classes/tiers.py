@@ -8,11 +8,13 @@ with a list and a kind at once, are the entities themselves counted.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from credit_service.identity import industries
 from credit_service.platform.days import start_of
+from credit_service.supervision.classes.rules import CLASSES
 
 if TYPE_CHECKING:
     from credit_service.platform.database import AnyConnection
@@ -89,22 +91,31 @@ def _from(filters: Filters, arguments: list[Any], order: str) -> tuple[str, list
     tags = filters.tags
     if tags and order == "division":
         arguments.append(tags[0])
-        tables = "class_tag t JOIN entity_class c ON c.uscc = t.uscc"
+        dated = filters.since_from is not None or filters.since_to is not None
+        tables = "class_tag t JOIN entity_class c ON c.uscc = t.uscc" if dated else "class_tag t"
         conditions, place, rest = [f"t.tag = ${len(arguments)}"], "t", tags[1:]
     else:
         tables, conditions, place, rest = "entity_class c", [], "c", tags
     for tag in rest:
         arguments.append(tag)
-        conditions.append(f"EXISTS (SELECT FROM class_tag o WHERE o.uscc = c.uscc AND o.tag = ${len(arguments)})")
+        conditions.append(f"EXISTS (SELECT FROM class_tag o WHERE o.uscc = {place}.uscc AND o.tag = ${len(arguments)})")
     return tables, conditions + _conditions(filters, arguments, place), place
 
 
 def page_query(filters: Filters, order: str, after: Sequence[Any] | None, limit: int) -> tuple[str, list[Any]]:
-    """The statement of a page of ``limit`` + 1 rows, and its arguments."""
+    """The statement of a page of ``limit`` + 1 rows, and its arguments.
+
+    The page's codes are found in an index alone, then looked up. Where classes are asked for, each class is read in its
+    own order and the pages are merged; so is each industry of a class in the order of places. Nothing is passed over
+    because it is of another class or industry, however they are spread.
+    """
     arguments: list[Any] = []
-    tables, conditions, place = _from(filters, arguments, order)
+    led = bool(filters.tags) and order == "division"
+    cells = [] if led else _cells(filters, order)
+    rest = replace(filters, classes=(), industry="" if "industry" in cells else filters.industry) if cells else filters
+    tables, conditions, place = _from(rest, arguments, order)
     names, types, direction = ORDERS[order]
-    columns = [f"{place if name in ('division', 'uscc') else 'c'}.{name}" for name in names]
+    columns = [f"{place}.{name}" for name in names]
     if after is not None:
         places = []
         for value, kind in zip(after, types, strict=True):
@@ -112,14 +123,37 @@ def page_query(filters: Filters, order: str, after: Sequence[Any] | None, limit:
             places.append(f"${len(arguments)}::{kind}")
         sign = ">" if direction == "ASC" else "<"
         conditions.append(f"({', '.join(columns)}) {sign} ({', '.join(places)})")
+    conditions += [f"c.{name} = cell.{name}" for name in cells]
     arguments.append(limit + 1)
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    by = ", ".join(f"{column} {direction}" for column in columns)
+    by = ", ".join(f"{{0}}.{name} {direction}" for name in names)
+    end = f"LIMIT ${len(arguments)}"
+    found = f"SELECT {', '.join(columns)} FROM {tables} {where} ORDER BY {by.format(place)} {end}"
+    if cells:
+        members = _members(filters, cells, arguments)
+        found = f"SELECT p.* FROM {members} CROSS JOIN LATERAL ({found}) p ORDER BY {by.format('p')} {end}"
     sql = f"""
-        SELECT {_COLUMNS} FROM {tables} JOIN entity e ON e.uscc = c.uscc {where}
-        ORDER BY {by} LIMIT ${len(arguments)}
+        SELECT {_COLUMNS} FROM ({found}) f JOIN entity_class c ON c.uscc = f.uscc JOIN entity e ON e.uscc = c.uscc
+        ORDER BY {by.format("f")}
     """
     return sql, arguments
+
+
+def _cells(filters: Filters, order: str) -> list[str]:
+    """The columns whose every value asked for is read apart, in the order of the page."""
+    if filters.industry and order == "division":
+        return ["risk_class", "industry"]
+    return ["risk_class"] if filters.classes else []
+
+
+def _members(filters: Filters, cells: list[str], arguments: list[Any]) -> str:
+    """The values of ``cells`` as a table."""
+    arguments.append(list(filters.classes or CLASSES))
+    classes = f"unnest(${len(arguments)}::varchar[] COLLATE \"C\") AS class_of (risk_class)"
+    if "industry" not in cells:
+        return f"(SELECT * FROM {classes}) AS cell"
+    arguments.append([code for code in industries.codes() if code.startswith(filters.industry)])
+    return f"(SELECT * FROM {classes}, unnest(${len(arguments)}::varchar[] COLLATE \"C\") AS own (industry)) AS cell"
 
 
 def place_of(order: str, row: Any) -> list[Any]:
