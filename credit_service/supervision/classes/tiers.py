@@ -149,11 +149,11 @@ def _cells(filters: Filters, order: str) -> list[str]:
 def _members(filters: Filters, cells: list[str], arguments: list[Any]) -> str:
     """The values of ``cells`` as a table."""
     arguments.append(list(filters.classes or CLASSES))
-    classes = f"unnest(${len(arguments)}::varchar[] COLLATE \"C\") AS class_of (risk_class)"
+    classes = f'unnest(${len(arguments)}::varchar[] COLLATE "C") AS class_of (risk_class)'
     if "industry" not in cells:
         return f"(SELECT * FROM {classes}) AS cell"
     arguments.append([code for code in industries.codes() if code.startswith(filters.industry)])
-    return f"(SELECT * FROM {classes}, unnest(${len(arguments)}::varchar[] COLLATE \"C\") AS own (industry)) AS cell"
+    return f'(SELECT * FROM {classes}, unnest(${len(arguments)}::varchar[] COLLATE "C") AS own (industry)) AS cell'
 
 
 def place_of(order: str, row: Any) -> list[Any]:
