@@ -61,6 +61,7 @@ from credit_service.records.life_routes import router as life_router
 from credit_service.records.lists import router as lists_router
 from credit_service.records.proceedings.routes import router as proceedings_router
 from credit_service.records.propagation.routes import router as propagation_router
+from credit_service.records.proved_profile import ProvedProfiles
 from credit_service.records.punctuality import router as punctuality_router
 from credit_service.records.routes import router as records_router
 from credit_service.repairs.routes import router as repairs_router
@@ -376,6 +377,7 @@ def _connect(app: FastAPI) -> None:
     state.screening_streams = asyncio.Semaphore(STREAMS)
     state.name_search = NameSearch(state.database)
     state.past_lookups = {audience: PastLookup(state.database, state.clock, audience.value) for audience in Audience}
+    state.proved_profiles = ProvedProfiles(state.database, state.log_reader)
 
 
 @asynccontextmanager

@@ -63,21 +63,40 @@ class LogReader:
         """The oldest signed head of at least ``size`` entries."""
         return await self._head(_FIRST_WITH, number, size)
 
-    async def proof(self, sequence: int) -> str | None:
-        """A proof (C2SP tlog-proof) of an entry under the newest head, ``None`` before a head covers it."""
-        holders = [shard for shard in await self.shards() if shard.first_sequence <= sequence]
-        head = await self.head(holders[-1].number) if holders else None
-        if head is None or sequence - holders[-1].first_sequence >= head.size:
-            return None
-        index = sequence - holders[-1].first_sequence
-        return tlog_proof(index, await head.tree.inclusion(await self.connection(), index, head.size), head.note)
-
     async def _head(self, query: str, number: int, size: int | None) -> Head | None:
         tree = await self.tree(number)
         if tree is None:
             return None
         row = await (await self.connection()).fetchrow(query, number, size)
         return Head(tree, row["size"], row["root"], row["note"] + row["cosignatures"]) if row else None
+
+
+class Prover:
+    """Proofs for one answer: all under the same heads, each of which is read once."""
+
+    def __init__(self, reader: LogReader) -> None:
+        self._reader = reader
+        self._shards: list[Shard] | None = None
+        self._heads: dict[int, Head | None] = {}
+
+    async def proof(self, sequence: int | None) -> str | None:
+        """A proof (C2SP tlog-proof) of an entry under the newest head, ``None`` before a head covers it."""
+        head, index = await self._place(sequence) if sequence is not None else (None, 0)
+        if head is None or index >= head.size:
+            return None
+        path = await head.tree.inclusion(await self._reader.connection(), index, head.size)
+        return tlog_proof(index, path, head.note)
+
+    async def _place(self, sequence: int) -> tuple[Head | None, int]:
+        if self._shards is None:
+            self._shards = await self._reader.shards()
+        holders = [shard for shard in self._shards if shard.first_sequence <= sequence]
+        if not holders:
+            return None, 0
+        number = holders[-1].number
+        if number not in self._heads:
+            self._heads[number] = await self._reader.head(number)
+        return self._heads[number], sequence - holders[-1].first_sequence
 
 
 def within(tile: Tile, size: int) -> bool:

@@ -19,6 +19,7 @@ from credit_service.cli import (
     screenings,
     serve,
     supervision,
+    verification,
     witness,
 )
 
@@ -39,7 +40,7 @@ app.command("openapi")(contract.openapi)
 app.command("record-schemas")(contract.record_schemas)
 app.command("permissions")(contract.permissions)
 app.command("version")(contract.version)
-app.command("verify")(log.verify)
+app.command("verify")(verification.verify)
 app.command("verify-screening")(screenings.verify_screening)
 app.add_typer(database.app, name="db")
 app.add_typer(catalogue.app, name="catalogue")

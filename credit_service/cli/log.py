@@ -1,4 +1,4 @@
-"""``credit-service log`` and ``verify``: sign, export and verify the transparency log, change its keys."""
+"""``credit-service log``: sign, export and verify the transparency log in the database, change its keys."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from credit_service.audit.log import Log
-    from credit_service.audit.notes import Verifier
     from credit_service.audit.signing import LogKeys
-    from credit_service.audit.verification import Report, Trust
     from credit_service.platform.database import AnyConnection
 
 T = TypeVar("T")
@@ -25,8 +23,6 @@ T = TypeVar("T")
 app = typer.Typer(help="透明日志 The transparency log.", no_args_is_help=True)
 keys_app = typer.Typer(help="日志密钥 Keys that sign the log's heads.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
-
-Keys = Annotated[list[str] | None, typer.Option("--key", help="公钥 Verifier key, or a file of them; repeatable.")]
 
 
 def _keys(data: Path | None) -> LogKeys:
@@ -176,67 +172,3 @@ def rotate(data: DataDir = None) -> None:
 def retire(data: DataDir = None) -> None:
     """停用旧钥 Let the newest key alone sign."""
     typer.echo(f"retired {len(_keys(data).retire(''))}")
-
-
-def verify(
-    place: Annotated[Path, typer.Argument(help="日志文件夹或答复 A folder of tiles, or an answer saved as JSON.")],
-    key: Keys = None,
-    witness: Annotated[list[str] | None, typer.Option("--witness", help="见证人公钥 Repeatable.")] = None,
-    quorum: Annotated[int, typer.Option(min=0, help="至少几个见证人 Witnesses that must have signed.")] = 0,
-    since: Annotated[Path | None, typer.Option(help="此前所见检查点 A checkpoint seen before.")] = None,
-    hashes_only: Annotated[
-        bool, typer.Option("--hashes-only", help="仅哈希 Accept a public copy, which has no entries.")
-    ] = False,
-) -> None:
-    """离线核验 Verify offline, trusting the public key alone. Exit 0 only if something was checked and all holds."""
-    from credit_service.audit.notes import NoteError, open_checkpoint
-    from credit_service.audit.verification import Trust, folder_reader, logs_in, verify_log
-
-    if not place.exists():
-        raise fail(f"log-missing: {place}")
-    try:
-        keys, witnesses = _verifiers(key), _verifiers(witness)
-        seen = open_checkpoint(since.read_text(encoding="utf-8"), keys)[0] if since else None
-    except NoteError as error:
-        raise fail(f"{error}") from error
-    trust = Trust(keys, witnesses, quorum, seen, hashes_only)
-    if place.is_file():
-        _tell([_verified_answer(place, trust)])
-        return
-    reports = [verify_log(folder_reader(folder), trust) for folder in logs_in(place)]
-    _tell(reports)
-
-
-def _verified_answer(file: Path, trust: Trust) -> Report:
-    import json
-
-    from credit_service.audit.answers import verify_answer
-
-    try:
-        return verify_answer(json.loads(file.read_text(encoding="utf-8")), trust)
-    except (ValueError, AttributeError) as error:
-        raise fail(f"answer-unproved: {file} is not an answer ({type(error).__name__})") from error
-
-
-def _verifiers(given: list[str] | None) -> list[Verifier]:
-    from credit_service.audit.notes import Verifier
-
-    texts = []
-    for text in given or []:
-        texts += Path(text).read_text(encoding="utf-8").split() if "+" not in text else [text]
-    return [Verifier.parse(text) for text in texts]
-
-
-def _tell(reports: list[Report]) -> None:
-    from credit_service.audit.verification import FAULTS
-
-    for report in reports:
-        for finding in report.findings:
-            typer.echo(f"FAULT {finding.fault} at {finding.place} ({FAULTS[finding.fault]})", err=True)
-        typer.echo(
-            f"{report.origin or 'no log'}: size {report.size}, {report.hashes} hashes and {report.entries} entries"
-            f" checked, signed by {len(report.signers)} keys and {len(report.witnesses)} witnesses:"
-            f" {'holds' if report.holds else 'DOES NOT HOLD'}"
-        )
-    if not all(report.holds for report in reports):
-        raise typer.Exit(1)

@@ -18,7 +18,7 @@ CROSS JOIN LATERAL (
     ORDER BY v.version DESC LIMIT 1
 ) newest
 CROSS JOIN LATERAL (
-    SELECT v.standing FROM record_version v
+    SELECT v.standing, v.version FROM record_version v
     WHERE v.uscc = c.uscc AND v.record_id = c.id AND v.recorded_at <= $4
         AND (v.standing::json ->> 'state_from')::timestamptz <= $2
     ORDER BY v.version DESC LIMIT 1

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import parse_qs
 
-from fastapi import APIRouter, Depends, Header, Path, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic import Field as ApiField
@@ -20,7 +20,7 @@ from credit_service.entities import commands
 from credit_service.entities.lookup import Answer, Lookup, PastLookup
 from credit_service.entities.models import EntityWrite
 from credit_service.identity.uscc import Uscc
-from credit_service.platform.errors import GONE, NOT_FOUND, FieldError, Problem
+from credit_service.platform.errors import GONE, INVALID_REQUEST, NOT_FOUND, FieldError, Problem
 from credit_service.platform.http import actor_of, change, json_answer, matches
 from credit_service.platform.idempotency import StoredAnswer
 from credit_service.platform.times import AsOf, KnownAt, PointInTime, point_in_time
@@ -34,6 +34,17 @@ reads = requires(Permission.READ_ENTITY)
 
 ENTITY_PATH = "/v1/entities/{uscc}"
 Code = Annotated[str, Path(description="统一社会信用代码 Unified social credit code", examples=["91110000600037341L"])]
+
+
+class RegistrationProof(BaseModel):
+    """The registration data as the log holds it; `credit-service verify` checks it offline."""
+
+    version: int = ApiField(description="版本 Version")
+    event: str = ApiField(description="审计事件原文 The log's entry, canonical JSON")
+    content: str | None = ApiField(
+        description="登记信息原文 Canonical JSON, its SHA-256 is the event's after; empty: not for the public"
+    )
+    tlog_proof: str = ApiField(description="离线可验证的证明 C2SP tlog-proof of the event")
 
 
 class ProfileView(BaseModel):
@@ -54,6 +65,9 @@ class ProfileView(BaseModel):
     distrust_punishment_subject: bool = ApiField(description="失信惩戒对象")
     summary: dict[str, int] = ApiField(description="分栏目记录数 Records by report section")
     records: list[dict[str, Any]] = ApiField(description="记录, 最近100条 The newest 100 records")
+    proof: RegistrationProof | None = ApiField(
+        default=None, description="登记信息的日志证明 With ?proof=true; each record then has proofs as well"
+    )
 
 
 class ProfileRoute(APIRoute):
@@ -95,8 +109,16 @@ async def serve_profile(scope: Scope, send: Send) -> None:
         code = Uscc.parse(uscc, pointer="path:uscc", admit_bad_check_digit=True)  # what is logged is a code
         require_purpose(principal, audience, stated, code.value)
     query = scope["query_string"]
-    point = _point_of(query, state.clock.now()) if query else None
-    if point is None:
+    point, proof = _asked(query, state.clock.now()) if query else (None, False)
+    if proof:
+        now = state.clock.now()
+
+        async def ask_proved(code: str) -> Answer | None:
+            found: Answer | None = await state.proved_profiles.ask(code, audience, point, now)
+            return found
+
+        answer = await ask_proved(uscc) or await _under_its_proper_code(ask_proved, uscc)
+    elif point is None:
         lookup: Lookup = state.lookups[audience]
         answer = await lookup.get(uscc) or await _under_its_proper_code(lookup.get, uscc)
     else:
@@ -120,9 +142,13 @@ async def serve_profile(scope: Scope, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def _point_of(query: bytes, now: datetime) -> PointInTime | None:
+def _asked(query: bytes, now: datetime) -> tuple[PointInTime | None, bool]:
+    """Which time is asked for, and whether with proof. Raises ``INVALID_REQUEST``."""
     given = {key: values[-1] for key, values in parse_qs(query.decode("latin-1"), keep_blank_values=True).items()}
-    return point_in_time(given.get("as_of"), given.get("known_at"), now)
+    proof = given.get("proof", "false")
+    if proof not in ("true", "false"):
+        raise Problem(INVALID_REQUEST, errors=[FieldError("query:proof", "true or false")])
+    return point_in_time(given.get("as_of"), given.get("known_at"), now), proof == "true"
 
 
 async def _under_its_proper_code(get: Callable[[str], Awaitable[Answer | None]], text: str) -> Answer:
@@ -141,6 +167,7 @@ async def read_entity(
     principal: Annotated[Principal, Depends(reads)],
     as_of: AsOf = None,
     known_at: KnownAt = None,
+    proof: Annotated[bool, Query(description="附日志证明 With proof that the log holds what is shown")] = False,
     if_none_match: Annotated[str | None, Header(description="ETag of the copy at hand")] = None,
     credit_purpose: Annotated[
         str | None, Header(description="查询目的 Required unless the caller is the public")
@@ -148,7 +175,8 @@ async def read_entity(
 ) -> Response:
     """主体信用档案 The entity's profile, as the caller's audience may see it now.
 
-    With ``as_of`` or ``known_at`` as it stood then, without what may not be shown now. 410 for an entity that is
+    With ``as_of`` or ``known_at`` as it stood then, without what may not be shown now. With ``proof`` each version it
+    rests on comes with its entry in the log, or 409 until a signed head covers them all. 410 for an entity that is
     deregistered and archived. Serving is ``serve_profile``'s: this is its contract.
     """
     raise AssertionError("ProfileRoute.handle serves this route")

@@ -26,9 +26,15 @@ _JSON = ("public_facts", "shared_facts", "restricted_facts", "explanation")
 
 
 class PastRecord(SimpleNamespace):
-    """A record with its columns as they were; ``place`` is where its list goes on."""
+    """A record with its columns as they were; ``place`` is where its list goes on.
 
+    What it says is taken from ``newest_version``, where it stood from ``stood_version``.
+    """
+
+    id: UUID
     place: tuple[date, UUID]
+    newest_version: int
+    stood_version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,8 @@ async def page(
 ) -> Sequence[PastRecord]:
     """Up to ``limit`` records as they were, in the order of today's decision dates."""
     sql = f"""
-        SELECT c.decided_on AS place_day, c.id AS place_id, at.* {RECORD_AT}
+        SELECT c.decided_on AS place_day, c.id AS place_id, newest.version AS newest_version,
+            stood.version AS stood_version, at.* {RECORD_AT}
         WHERE {asked.where} AND {MAY_BE_SHOWN} AND {_SEEN.get(asked.audience, "true")}
             AND ($6::text IS NULL OR c.item_code = $6)
             AND ($7::text IS NULL OR EXISTS (

@@ -19,9 +19,12 @@ from credit_service.platform import paging
 from credit_service.platform.database import Database
 from credit_service.platform.http import matches
 from credit_service.records import history, store
+from credit_service.records.models import Record
+from credit_service.records.proofs import proofs_of, rested_on
 from credit_service.records.views import view as record_view
 
 Limit = Annotated[int, Query(ge=1, le=paging.LARGEST_LIMIT, description="每页条数 Rows a page")]
+Proof = Annotated[bool, Query(description="附日志证明 With proof that the log holds what is shown")]
 Cursor = Annotated[str | None, Query(max_length=500, description="分页游标 Cursor of the page before")]
 PurposeHeader = Annotated[str | None, Header(description="查询目的 Required unless the caller is the public")]
 
@@ -47,14 +50,35 @@ def tagged(request: Request, content: Any, audience: Audience) -> Response:
     return Response(body, media_type="application/json", headers=headers)
 
 
+async def add_proofs(
+    request: Request,
+    audience: Audience,
+    rows: Sequence[Record | history.PastRecord],
+    shown: Sequence[dict[str, Any]],
+) -> None:
+    """Give each record that is shown its proofs; they are of one entity. Raises ``PROOF_PENDING``, ``UNPROVABLE``."""
+    if rows:
+        proofs = await proofs_of(request.app.state.log_reader, rows[0].uscc, audience, [rested_on(row) for row in rows])
+        for row, told in zip(rows, shown, strict=True):
+            told["proofs"] = proofs[row.id]
+
+
 async def past_page(
-    request: Request, asked: history.Asked, cursor: str | None, limit: int, *, view: View = record_view
+    request: Request,
+    asked: history.Asked,
+    cursor: str | None,
+    limit: int,
+    *,
+    view: View = record_view,
+    proof: bool = False,
 ) -> Response:
-    """A page of records as they were."""
+    """A page of records as they were; with ``proof``, which is for records of one entity, that the log holds them."""
     state = request.app.state
     rows = await history.page(state.database, asked, after=place(cursor), limit=limit + 1)
     note_subjects(row.uscc for row in rows[:limit])
     shown = [view(state.catalogue, row, asked.audience, asked.point.as_of) for row in rows[:limit]]
+    if proof:
+        await add_proofs(request, asked.audience, rows[:limit], shown)
     content: dict[str, Any] = {"records": shown}
     if len(rows) > limit:
         content["next_cursor"] = paging.encode_cursor(*rows[limit - 1].place)
@@ -69,15 +93,19 @@ async def page(
     limit: int,
     *,
     view: View = record_view,
+    proof: bool = False,
 ) -> Response:
-    """A page of records as they are."""
+    """A page of records as they are; with ``proof``, which is for records of one entity, that the log holds them."""
     state = request.app.state
     now = state.clock.now()
     database: Database = state.database
     async with database.transaction() as session:
         rows = await store.page(session, where, after=place(cursor), limit=limit, seen=seen_by(audience, now))
     note_subjects(row.uscc for row in rows[:limit])
-    content: dict[str, Any] = {"records": [view(state.catalogue, row, audience, now) for row in rows[:limit]]}
+    shown = [view(state.catalogue, row, audience, now) for row in rows[:limit]]
+    if proof:
+        await add_proofs(request, audience, rows[:limit], shown)
+    content: dict[str, Any] = {"records": shown}
     if len(rows) > limit:
         last = rows[limit - 1]
         content["next_cursor"] = paging.encode_cursor(last.decided_on, last.id)

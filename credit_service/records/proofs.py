@@ -1,16 +1,19 @@
-"""Proof that an answer about a record is what the log holds: for the fields shown, and for no others."""
+"""Proof that an answer about records is what the log holds: for the fields shown, and for no others."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import orjson
 
 from credit_service.accounts.rules import Audience
 from credit_service.audit import openings
-from credit_service.audit.reader import LogReader
+from credit_service.audit.reader import LogReader, Prover
 from credit_service.platform.errors import FieldError, Problem, ProblemType
-from credit_service.platform.times import PointInTime
+from credit_service.records.history import PastRecord
 from credit_service.records.models import Record
 from credit_service.records.standing import STANDING, version_fields
 from credit_service.records.views import public_members, shared_members
@@ -24,19 +27,32 @@ PROOF_PENDING = ProblemType(
 UNPROVABLE = ProblemType("unprovable", 409, "该版本早于分字段承诺", "The version is older than commitments by field")
 RETRY_SECONDS = 10
 
-_NEWEST = """
-SELECT * FROM record_version WHERE uscc = $1 AND record_id = $2 AND ($3::timestamptz IS NULL OR recorded_at <= $3)
-ORDER BY version DESC LIMIT 1
-"""
-_STOOD = """
-SELECT * FROM record_version WHERE uscc = $1 AND record_id = $2 AND recorded_at <= $3
-    AND (standing::json ->> 'state_from')::timestamptz <= $4
-ORDER BY version DESC LIMIT 1
+_VERSIONS = """
+SELECT v.* FROM unnest($2::uuid[], $3::integer[]) AS wanted (record_id, version)
+JOIN record_version v ON v.uscc = $1 AND v.record_id = wanted.record_id AND v.version = wanted.version
 """
 _EVENTS = """
 SELECT e.canonical, l.sequence FROM audit_event e LEFT JOIN log_entry l ON l.uscc = e.uscc AND l.id = e.id
-WHERE e.uscc = $1 AND e.subject_type = 'record' AND e.subject_id = $2
+WHERE e.uscc = $1 AND e.subject_type = $2 AND e.subject_id = ANY($3::text[])
 """
+
+Said = tuple[str, int, str]
+"""What an event says: of which subject, which version, and the commitment to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rested:
+    """The versions that an answer about a record rests on: what it says, and where it stood if another says that."""
+
+    record_id: UUID
+    newest: int
+    stood: int
+
+
+def rested_on(record: Record | PastRecord) -> Rested:
+    if isinstance(record, PastRecord):
+        return Rested(record.id, record.newest_version, record.stood_version)
+    return Rested(record.id, record.version, record.version)
 
 
 def shown_fields(audience: Audience) -> frozenset[str]:
@@ -50,45 +66,72 @@ def shown_fields(audience: Audience) -> frozenset[str]:
 
 
 async def proofs_of(
-    reader: LogReader, record: Record, audience: Audience, point: PointInTime | None
-) -> list[dict[str, Any]]:
-    """Proofs of the versions that an answer rests on: what the record says, and where it stood if another says that.
+    reader: LogReader, uscc: str, audience: Audience, rested: Sequence[Rested]
+) -> dict[UUID, list[dict[str, Any]]]:
+    """Proofs of the versions that an answer about an entity's records rests on, by record.
 
     Raises ``PROOF_PENDING`` and ``UNPROVABLE``.
     """
     connection = await reader.connection()
-    newest = await connection.fetchrow(_NEWEST, record.uscc, record.id, point.known_at if point else None)
-    stood = newest
-    if point is not None:
-        stood = await connection.fetchrow(_STOOD, record.uscc, record.id, point.known_at, point.as_of)
-    assert newest is not None
-    assert stood is not None
-    shown = shown_fields(audience)
-    if newest["version"] == stood["version"]:
-        return [await _proof(reader, connection, newest, shown)]
-    return [
-        await _proof(reader, connection, newest, shown - set(STANDING)),
-        await _proof(reader, connection, stood, shown & set(STANDING)),
-    ]
+    wanted = sorted({(each.record_id, version) for each in rested for version in (each.newest, each.stood)})
+    ids, numbers = [record_id for record_id, _ in wanted], [version for _, version in wanted]
+    rows = await connection.fetch(_VERSIONS, uscc, ids, numbers)
+    versions = {(row["record_id"], row["version"]): row for row in rows}
+    said = await events_of(connection, uscc, "record", {str(record_id) for record_id in ids})
+    prover, shown = Prover(reader), shown_fields(audience)
+
+    async def proof(record_id: UUID, version: int, fields: frozenset[str]) -> dict[str, Any]:
+        row = versions[record_id, version]
+        told = opened(row, fields)
+        return await proved(prover, said, (str(record_id), version, row["commitment"].hex())) | {"opening": told}
+
+    found = {}
+    for each in rested:
+        if each.newest == each.stood:
+            found[each.record_id] = [await proof(each.record_id, each.newest, shown)]
+        else:
+            found[each.record_id] = [
+                await proof(each.record_id, each.newest, shown - set(STANDING)),
+                await proof(each.record_id, each.stood, shown & set(STANDING)),
+            ]
+    return found
 
 
-async def _proof(reader: LogReader, connection: AnyConnection, row: Any, shown: frozenset[str]) -> dict[str, Any]:
-    fields = version_fields(row["content"].encode(), row["standing"].encode())
-    if openings.commit(row["salt"], fields) != row["commitment"]:
+def opened(row: Any, fields: frozenset[str]) -> list[dict[str, str]] | None:
+    """The opening of a version's commitment for some of its fields, ``None`` once it was erased.
+
+    Raises ``UNPROVABLE``.
+    """
+    if row["content"] is None:
+        return None
+    of_version = version_fields(row["content"].encode(), row["standing"].encode())
+    if openings.commit(row["salt"], of_version) != row["commitment"]:
         raise Problem(UNPROVABLE)
-    events = await connection.fetch(_EVENTS, row["uscc"], str(row["record_id"]))
-    digest = row["commitment"].hex()
-    event = next(each for each in events if orjson.loads(each["canonical"])["after"] == digest)
-    proof = await reader.proof(event["sequence"]) if event["sequence"] is not None else None
+    return openings.opening(row["salt"], of_version, fields)
+
+
+async def events_of(
+    connection: AnyConnection, uscc: str, subject_type: str, subject_ids: Collection[str]
+) -> dict[Said, tuple[bytes, int | None]]:
+    """The events of some subjects of an entity with their places in the log, by what they say."""
+    found: dict[Said, tuple[bytes, int | None]] = {}
+    for row in await connection.fetch(_EVENTS, uscc, subject_type, list(subject_ids)):
+        event = orjson.loads(row["canonical"])
+        subject = event["subject"]
+        found[subject["id"], subject["version"], event["after"]] = (row["canonical"], row["sequence"])
+    return found
+
+
+async def proved(prover: Prover, said: dict[Said, tuple[bytes, int | None]], what: Said) -> dict[str, Any]:
+    """A version's entry in the log with its proof. Raises ``PROOF_PENDING``, and ``UNPROVABLE`` without an entry."""
+    if what not in said:
+        raise Problem(UNPROVABLE)
+    canonical, sequence = said[what]
+    proof = await prover.proof(sequence)
     if proof is None:
         raise Problem(
             PROOF_PENDING,
             errors=[FieldError("query:proof", "signed-head")],
             headers={"Retry-After": str(RETRY_SECONDS)},
         )
-    return {
-        "version": row["version"],
-        "event": event["canonical"].decode(),
-        "opening": openings.opening(row["salt"], fields, shown),
-        "tlog_proof": proof,
-    }
+    return {"version": what[1], "event": canonical.decode(), "tlog_proof": proof}

@@ -24,7 +24,6 @@ from credit_service.platform.times import AsOf, KnownAt, point_in_time
 from credit_service.records import commands, duties, history, pages, rules, store
 from credit_service.records.contract import RecordReceipt, RecordSubmission
 from credit_service.records.models import Outcome, Record
-from credit_service.records.proofs import proofs_of
 from credit_service.records.views import RecordPage, RecordView, view
 
 router = APIRouter(tags=["records 信用信息记录"])
@@ -57,7 +56,7 @@ async def read_record(
     principal: ReadsRecords,
     as_of: AsOf = None,
     known_at: KnownAt = None,
-    proof: Annotated[bool, Query(description="附日志证明 With proof that the log holds what is shown")] = False,
+    proof: pages.Proof = False,
     credit_purpose: pages.PurposeHeader = None,
 ) -> Response:
     """记录查询 One record, if the caller may see it now; otherwise 404. With ``as_of`` as it stood then."""
@@ -80,11 +79,11 @@ async def read_record(
             raise Problem(NOT_FOUND)
         shown = view(state.catalogue, rows[0], audience, point.as_of)
         if proof:
-            shown["proofs"] = await proofs_of(state.log_reader, record, audience, point)
+            await pages.add_proofs(request, audience, rows, [shown])
         return pages.tagged(request, shown, audience)
     shown = view(state.catalogue, record, audience, now)
     if proof:
-        shown["proofs"] = await proofs_of(state.log_reader, record, audience, None)
+        await pages.add_proofs(request, audience, [record], [shown])
     if audience is not Audience.PUBLIC:
         async with state.database.transaction() as session:
             owed = await duties.duties_of(session, state.catalogue, now, record)
@@ -108,6 +107,7 @@ async def entity_records(
     limit: pages.Limit = paging.DEFAULT_LIMIT,
     as_of: AsOf = None,
     known_at: KnownAt = None,
+    proof: pages.Proof = False,
     credit_purpose: pages.PurposeHeader = None,
 ) -> Response:
     """主体记录 Records of an entity, the newest decisions first."""
@@ -118,8 +118,8 @@ async def entity_records(
     point = point_in_time(as_of, known_at, now)
     if point is not None:
         asked = history.Asked(audience, point, now, "c.uscc = $1::varchar", code, item_code=item)
-        return await pages.past_page(request, asked, cursor, limit)
+        return await pages.past_page(request, asked, cursor, limit, proof=proof)
     where: list[ColumnElement[bool]] = [col(Record.uscc) == code]
     if item is not None:
         where.append(col(Record.item_code) == item)
-    return await pages.page(request, audience, where, cursor, limit)
+    return await pages.page(request, audience, where, cursor, limit, proof=proof)

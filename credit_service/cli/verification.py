@@ -1,0 +1,139 @@
+"""``credit-service verify``: one command for whatever the registry hands out, offline, trusting public keys alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from credit_service.cli.database import fail
+
+if TYPE_CHECKING:
+    from credit_service.audit.notes import Verifier
+    from credit_service.audit.verification import Report, Trust
+
+Keys = Annotated[list[str] | None, typer.Option("--key", help="公钥 Verifier key, or a file of them; repeatable.")]
+
+
+def verify(
+    place: Annotated[
+        Path,
+        typer.Argument(help="日志、答复、核查或抽取 A folder of tiles, or a file: answer, screening, draw."),
+    ],
+    key: Keys = None,
+    jwks: Annotated[
+        Path | None, typer.Option(help="核查签名公钥 For screenings: /.well-known/jwks.json of the time.", exists=True)
+    ] = None,
+    digest: Annotated[
+        str | None, typer.Option(help="承诺摘要 For draws: the commitment as it was noted before the draw.")
+    ] = None,
+    witness: Annotated[list[str] | None, typer.Option("--witness", help="见证人公钥 Repeatable.")] = None,
+    quorum: Annotated[int, typer.Option(min=0, help="至少几个见证人 Witnesses that must have signed.")] = 0,
+    since: Annotated[Path | None, typer.Option(help="此前所见检查点 A checkpoint seen before.")] = None,
+    hashes_only: Annotated[
+        bool, typer.Option("--hashes-only", help="仅哈希 Accept a public copy, which has no entries.")
+    ] = False,
+) -> None:
+    """离线核验 Verify offline, trusting the public key alone. Exit 0 only if something was checked and all holds."""
+    from credit_service.audit.notes import NoteError, open_checkpoint
+    from credit_service.audit.verification import Trust, folder_reader, logs_in, verify_log
+
+    if not place.exists():
+        raise fail(f"log-missing: {place}")
+    try:
+        keys, witnesses = _verifiers(key), _verifiers(witness)
+        seen = open_checkpoint(since.read_text(encoding="utf-8"), keys)[0] if since else None
+    except NoteError as error:
+        raise fail(f"{error}") from error
+    trust = Trust(keys, witnesses, quorum, seen, hashes_only)
+    if place.is_file():
+        _verify_file(place, trust, jwks, digest)
+        return
+    reports = [verify_log(folder_reader(folder), trust) for folder in logs_in(place)]
+    _tell(reports)
+
+
+def _verify_file(file: Path, trust: Trust, jwks: Path | None, digest: str | None) -> None:
+    """What a file is follows from its members: a screening is signed by itself, a draw shows how it was drawn."""
+    import json
+
+    from credit_service.audit.answers import verify_answer
+
+    content = file.read_bytes()
+    try:
+        document = json.loads(content)
+    except ValueError:
+        document = {"jws": None} if content.rstrip().count(b"\n") else None  # lines: a streamed screening
+    if not isinstance(document, dict):
+        raise fail(f"FAULT answer-unproved at {file}: not an answer of the registry")
+    if "jws" in document:
+        _verify_screening(content, jwks)
+    elif "material" in document and "reveal" in document:
+        _verify_draw(document, digest)
+    else:
+        _tell([verify_answer(document, trust)])
+
+
+def _verify_screening(content: bytes, jwks: Path | None) -> None:
+    import orjson
+
+    from credit_service.supervision.screening.signing import SignatureInvalid, verify_answer
+
+    if jwks is None:
+        raise _fault("report-forged", "a screening is verified with --jwks, the keys of the time")
+    try:
+        claims = verify_answer(content, orjson.loads(jwks.read_bytes()))
+    except (SignatureInvalid, orjson.JSONDecodeError, AttributeError) as error:
+        raise _fault("report-forged", str(error)) from error
+    if not claims["count"]:
+        raise _fault("report-empty", "no subject")
+    typer.echo(f"{claims['count']} subjects checked, holds at {claims['holds_at']}, signed by {claims['iss']}: holds")
+
+
+def _verify_draw(document: dict[str, Any], digest: str | None) -> None:
+    from credit_service.supervision.inspections.rules import faults_of
+
+    try:
+        faults = faults_of(document, None)
+        commitment = document["commitment"]["digest"]
+        entities = sum(len(stratum["entities"]) for stratum in document["material"]["strata"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _fault("draw-differs", f"{type(error).__name__}: {error}") from error
+    if digest is not None and digest != commitment:
+        faults.append("the commitment is not the one that was noted")
+    if faults:
+        raise _fault("draw-differs", "; ".join(faults))
+    if not entities:
+        raise _fault("report-empty", "no entity to draw from")
+    typer.echo(f"{len(document['drawn'])} drawn of {entities} entities checked, commitment {commitment}: holds")
+
+
+def _fault(name: str, place: str) -> typer.Exit:
+    from credit_service.audit.verification import FAULTS
+
+    return fail(f"FAULT {name} at {place} ({FAULTS[name]})")
+
+
+def _verifiers(given: list[str] | None) -> list[Verifier]:
+    from credit_service.audit.notes import Verifier
+
+    texts = []
+    for text in given or []:
+        texts += Path(text).read_text(encoding="utf-8").split() if "+" not in text else [text]
+    return [Verifier.parse(text) for text in texts]
+
+
+def _tell(reports: list[Report]) -> None:
+    from credit_service.audit.verification import FAULTS
+
+    for report in reports:
+        for finding in report.findings:
+            typer.echo(f"FAULT {finding.fault} at {finding.place} ({FAULTS[finding.fault]})", err=True)
+        typer.echo(
+            f"{report.origin or 'no log'}: size {report.size}, {report.hashes} hashes and {report.entries} entries"
+            f" checked, signed by {len(report.signers)} keys and {len(report.witnesses)} witnesses:"
+            f" {'holds' if report.holds else 'DOES NOT HOLD'}"
+        )
+    if not all(report.holds for report in reports):
+        raise typer.Exit(1)
