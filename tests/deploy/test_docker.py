@@ -217,7 +217,7 @@ def test_named_things_exist(compose: dict[str, Any]) -> None:
     for service in compose["services"].values():
         for volume in service.get("volumes", []):
             source = volume.split(":")[0]
-            assert (ROOT / source).is_file() if source.startswith(".") else source in compose["volumes"]
+            assert (ROOT / source).exists() if source.startswith(".") else source in compose["volumes"]
         assert set(service.get("secrets", [])) <= set(compose["secrets"])
         assert set(service.get("networks", [])) <= set(compose["networks"]) | {"default"}
     database = compose["services"]["postgres"]
@@ -237,6 +237,18 @@ def test_environment_is_known(raw: dict[str, Any], compose: dict[str, Any]) -> N
     used = {match["name"] for match in VARIABLE.finditer(json.dumps(raw))}
     used |= {secret["environment"] for secret in raw["secrets"].values()}
     assert used - {"REVISION"} == set(example()), "docker-compose.yml and .env.example name the same variables"
+
+
+def test_service_and_worker_share_the_law_and_the_keys(raw: dict[str, Any]) -> None:
+    shipped = interpolated(raw, {**example(), **{name: "pw" for name, value in example().items() if not value}})
+    service, worker = (shipped["services"][name] for name in ("service", "worker"))
+    names = {f"CREDIT_{name}" for name in ("CATALOGUE_DIR", "CATALOGUE_SUPPLEMENT_DIR", "KEYS_DIR", "LOG_WITNESSES")}
+    for each in (service, worker):
+        environment = each["environment"]
+        assert names <= set(environment)
+        places = dict(volume.split(":")[:2] for volume in each["volumes"])
+        assert places["keys"] == environment["CREDIT_KEYS_DIR"]
+        assert "./schemas:/etc/credit-service/catalogues:ro" in each["volumes"]
 
 
 def test_no_secret_is_written_down(raw: dict[str, Any]) -> None:
