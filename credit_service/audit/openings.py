@@ -7,8 +7,9 @@ about one that is not, however few values that could have. Erasing the version's
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from hashlib import sha256, shake_128
+from struct import Struct
 from typing import Any
 
 import orjson
@@ -32,9 +33,24 @@ remembered_fields_of = lru_cache(maxsize=1024)(fields_of)
 """For documents that come again, as the standing of the rows of a file does."""
 
 
-def _salts(salt: bytes, count: int) -> list[bytes]:
-    drawn = shake_128(salt).digest(SALT * count)
-    return [drawn[place : place + SALT] for place in range(0, len(drawn), SALT)]
+def messages_of(fields: Fields) -> tuple[bytes, ...]:
+    """What is hashed of each field, after its salt."""
+    return tuple([name + b"=" + value for name, value in fields])
+
+
+@lru_cache(maxsize=1024)
+def remembered_messages_of(document: bytes) -> tuple[bytes, ...]:
+    """The messages of a document that comes again."""
+    return messages_of(fields_of(document))
+
+
+def _salts(salt: bytes, count: int) -> tuple[bytes, ...]:
+    return _layout(count).unpack(shake_128(salt).digest(SALT * count))
+
+
+@cache
+def _layout(count: int) -> Struct:
+    return Struct(f"{SALT}s" * count)
 
 
 def _digest(salt: bytes, name: bytes, value: bytes) -> bytes:
@@ -43,8 +59,13 @@ def _digest(salt: bytes, name: bytes, value: bytes) -> bytes:
 
 def commit(salt: bytes, fields: Fields) -> bytes:
     """The commitment to a version: SHA-256 over the salted digests of its fields."""
-    salts = _salts(salt, len(fields))
-    digests = [sha256(each + name + b"=" + value).digest() for each, (name, value) in zip(salts, fields, strict=True)]
+    return commit_messages(salt, messages_of(fields))
+
+
+def commit_messages(salt: bytes, messages: Sequence[bytes]) -> bytes:
+    """The commitment to a version by the messages of its fields: for imports, which remember most of them."""
+    salts = _salts(salt, len(messages))
+    digests = [sha256(each + message).digest() for each, message in zip(salts, messages, strict=True)]
     return sha256(PREFIX + b"".join(digests)).digest()
 
 

@@ -42,7 +42,7 @@ from credit_service.platform.days import day_of, start_of
 from credit_service.platform.settings import Settings
 from credit_service.records import life
 from credit_service.records.imports.merge import Merger
-from credit_service.records.imports.staging import assessment_text, staged_line, standing_text
+from credit_service.records.imports.staging import assessment_line, staged_line, standing_text
 from credit_service.records.imports.validation import Judged
 from credit_service.records.models import Record, State
 from credit_service.records.rules import Draft, assess
@@ -206,19 +206,21 @@ async def _enter_records(session: AsyncSession, catalogue: Catalogue, written: l
         groups[draft.item.code, draft.source_uscc].append(draft)
     for (code, source), group in groups.items():
         lines = [_line(catalogue, draft, number, now) for number, draft in enumerate(group, 1)]
-        judged = Judged(rows=len(lines), staged="".join(lines).encode(), staged_count=len(lines))
+        staged, assessments = ("".join(texts).encode() for texts in zip(*lines, strict=True))
+        judged = Judged(rows=len(lines), staged=staged, assessments=assessments, staged_count=len(lines))
         merger = Merger(catalogue, uuid7(), ACTOR, (source, group[0].source_name), now)
         outcomes: Counter[str] = await merger.merge(session, judged)
         if outcomes["stored"] != len(lines):
             raise RuntimeError(f"demo data of {code}: {dict(outcomes)}")
 
 
-def _line(catalogue: Catalogue, draft: Draft, number: int, now: datetime) -> str:
-    """A draft staged as if it had first been shown the day after its decision."""
+def _line(catalogue: Catalogue, draft: Draft, number: int, now: datetime) -> tuple[str, str]:
+    """A draft and its assessment staged as if it had first been shown the day after its decision."""
     shown = min(now, start_of(draft.decided_on + timedelta(days=1)))
     assessment = assess(catalogue, draft, first_published_at=shown)
     standing = standing_text(draft, assessment, now)
-    return staged_line(number, 1, draft, os.urandom(32), standing, assessment_text(assessment, standing))
+    line = staged_line(number, 1, draft, os.urandom(32), standing, number)
+    return line, assessment_line(number, draft, assessment, standing)
 
 
 def _closings(item: Item) -> Iterator[Action]:

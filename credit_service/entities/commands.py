@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import cache
+from typing import Any
 
+import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from credit_service.audit import events
 from credit_service.entities import profile, store
 from credit_service.entities.models import Entity, EntityName, EntityVersion, EntityWrite, RegistrationStatus
 from credit_service.identity import industries
-from credit_service.identity.uscc import Uscc
+from credit_service.identity.uscc import Uscc, compose
 from credit_service.platform.context import Actor
 from credit_service.platform.database import driver_connection
 from credit_service.platform.days import day_of, rfc3339
@@ -192,8 +195,26 @@ _NO_INSTANT = datetime.min.replace(tzinfo=UTC)
 
 def noted_content(uscc: str, name: str) -> bytes:
     """The first version of an entity that only a record names yet; when that was stands beside it, not in it."""
-    entity = _new(Uscc.parse(uscc, admit_bad_check_digit=True), name, "record", _NO_INSTANT)
-    return content_of(entity, [{"name": name, "used_from": None, "used_until": None}])
+    code = Uscc.parse(uscc, admit_bad_check_digit=True)
+    return events.canonical_json(
+        {
+            **_unreported(),
+            "uscc": code.value,
+            "name": name,
+            "category": code.category.code,
+            "division": code.division,
+            "quality_flags": sorted(code.quality_flags),
+            "names": [{"name": name, "used_from": None, "used_until": None}],
+        }
+    )
+
+
+@cache
+def _unreported() -> dict[str, Any]:
+    """What is said alike of every entity that nobody has reported: an import notes thousands."""
+    entity = _new(Uscc.parse(compose("91", "110000", "00000000")), "", "record", _NO_INSTANT)
+    found: dict[str, Any] = orjson.loads(content_of(entity, []))
+    return found
 
 
 async def ensure_entity(session: AsyncSession, actor: Actor, now: datetime, code: Uscc, name: str) -> Entity:

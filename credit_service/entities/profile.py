@@ -56,7 +56,8 @@ WITH shown AS MATERIALIZED (
         least(CASE WHEN r.state = 'published' AND r.publicity_from > $2 THEN r.publicity_from END,
               CASE WHEN r.state = 'published' AND r.publicity_until > $2 THEN r.publicity_until END,
               CASE WHEN r.disclosure_until > $2 THEN r.disclosure_until END) AS boundary,
-        json_build_object({_PUBLIC_MEMBERS})::text AS open_text,
+        CASE WHEN $3::text[] <> '{{public}}' OR (r.state = 'published' AND r.publicity_from <= $2)
+            THEN json_build_object({_PUBLIC_MEMBERS})::text END AS open_text,
         CASE WHEN $3::text[] <> '{{public}}' THEN json_build_object('state', r.state,
             'state_from', r.state_from, 'state_reason', r.state_reason, 'version', r.version,
             'recorded_at', r.recorded_at, 'changed_at', r.changed_at, 'source_uscc', r.source_uscc,

@@ -27,7 +27,7 @@ from credit_service.platform.days import rfc3339
 from credit_service.platform.errors import Problem
 from credit_service.records import commands, rules
 from credit_service.records.imports import excluding
-from credit_service.records.imports.staging import STAGED_COLUMNS
+from credit_service.records.imports.staging import STAGED
 from credit_service.records.imports.validation import Judged
 from credit_service.records.models import Outcome
 from credit_service.records.propagation import commands as propagation
@@ -42,11 +42,19 @@ CREATE TEMPORARY TABLE IF NOT EXISTS import_staging (
     item_code text COLLATE "C", entity_name text,
     document_number text COLLATE "C", authority_uscc varchar(18) COLLATE "C", authority_name text, decided_on date,
     valid_until date, legal_basis text, public_facts text, shared_facts text, restricted_facts text, content_head text,
-    event_id uuid, content_digest bytea, salt bytea, commitment bytea, severity text, explanation json,
-    rule_version text, state text, publicity_from timestamptz, publicity_until timestamptz,
-    publicity_earliest_stop date, publicity_latest_stop date, repair_eligible_from date, disclosure_until timestamptz,
-    standing text
+    event_id uuid, content_digest bytea, salt bytea, commitment bytea, assessment integer
+) ON COMMIT DELETE ROWS;
+CREATE TEMPORARY TABLE IF NOT EXISTS import_assessment (
+    assessment integer, severity text, explanation json, rule_version text, state text, publicity_from timestamptz,
+    publicity_until timestamptz, publicity_earliest_stop date, publicity_latest_stop date, repair_eligible_from date,
+    disclosure_until timestamptz, notices json, standing text STORAGE MAIN,
+    padding text STORAGE PLAIN DEFAULT repeat(' ', 2048)
 ) ON COMMIT DELETE ROWS
+"""
+"""Staged rows, and what the law says of them: the same of many rows, so it is staged once.
+
+The padding makes PostgreSQL compress a standing here, as it does with tuples beyond 2 kB; the versions of all those
+rows take it over compressed instead of compressing it each for itself.
 """
 
 _MISSING_ENTITIES = """
@@ -103,8 +111,8 @@ WITH stored AS (
         entity_name, decided_on, valid_until, legal_basis, public_facts::json, shared_facts::json,
         restricted_facts::json, severity, explanation, rule_version, state, publicity_from, publicity_until,
         publicity_earliest_stop, publicity_latest_stop, repair_eligible_from, disclosure_until,
-        coalesce(publicity_from, $3), standing::json -> 'notices', 1, content_digest, $3, $3
-    FROM import_staging WHERE wave = $4
+        coalesce(publicity_from, $3), notices, 1, content_digest, $3, $3
+    FROM import_staging JOIN import_assessment USING (assessment) WHERE wave = $4
     ON CONFLICT ON CONSTRAINT record_natural_key DO NOTHING
     RETURNING 1
 )
@@ -118,8 +126,8 @@ _VERSION = f"""
 INSERT INTO record_version (uscc, record_id, version, recorded_at, change, actor, request_id, salt, commitment, content,
     standing)
 SELECT s.uscc, s.record_id, 1, $1, 'record.stored', $2, $3, s.salt, s.commitment,
-    {CONTENT}, s.standing
-FROM {{rows}} WHERE s.wave = $4
+    {CONTENT}, a.standing
+FROM {{rows}} JOIN import_assessment a USING (assessment) WHERE s.wave = $4
 """
 
 _AUDIT = f"""
@@ -131,21 +139,25 @@ FROM {{rows}} WHERE s.wave = $3
 _RECEIPT = """
 INSERT INTO import_receipt (import_id, row_number, outcome, uscc, record_id, warnings)
 SELECT $1, s.row_number, 'stored', s.uscc, s.record_id,
-    CASE WHEN s.state = 'awaiting-notice' THEN (s.warnings || '"awaiting-notice"')::json
-        WHEN s.warnings <> '[]' THEN s.warnings::json END
-FROM {rows} WHERE s.wave = $2
+    CASE WHEN a.state = 'awaiting-notice' THEN (coalesce(s.warnings, '[]') || '"awaiting-notice"')::json
+        ELSE s.warnings::json END
+FROM {rows} JOIN import_assessment a USING (assessment) WHERE s.wave = $2
 """
 
 _KNOWN = """
 SELECT s.row_number, s.uscc, s.warnings::text AS warnings, r.id, r.state, r.content_digest = s.content_digest
-    AND NOT (r.state = 'awaiting-notice' AND s.state <> 'awaiting-notice') AS same
-FROM import_staging s JOIN record r
+    AND NOT (r.state = 'awaiting-notice' AND a.state <> 'awaiting-notice') AS same
+FROM import_staging s JOIN import_assessment a USING (assessment) JOIN record r
     ON r.uscc = s.uscc AND r.item_code = s.item_code AND r.document_number = s.document_number
     AND r.authority_uscc = s.authority_uscc
 WHERE s.wave = $1 AND r.id <> s.record_id
 ORDER BY s.row_number
 """
 
+_STAGED = """
+SELECT s.*, a.notices::text AS notices FROM import_staging s JOIN import_assessment a USING (assessment)
+WHERE row_number = $1
+"""
 _STALE = """
 UPDATE profile SET fresh_until = '-infinity'
 WHERE fresh_until > '-infinity' AND uscc IN (
@@ -217,10 +229,12 @@ class Merger:
             # Nothing is acknowledged before the import's last transaction, which takes these to the disk with it.
             await connection.execute("SET LOCAL synchronous_commit = off")
             await connection.execute(STAGING)
-            await connection.execute("TRUNCATE import_staging")  # an earlier block of the same transaction
-            await connection.copy_to_table(
-                "import_staging", source=io.BytesIO(judged.staged), columns=STAGED_COLUMNS, format="text"
-            )
+            await connection.execute(
+                "TRUNCATE import_staging, import_assessment"
+            )  # an earlier block of the same transaction
+            staged = {"import_assessment": judged.assessments, "import_staging": judged.staged}
+            for table, lines in staged.items():
+                await connection.copy_to_table(table, source=io.BytesIO(lines), columns=STAGED[table], format="text")
             await self._note_entities(connection)
             await connection.execute(_LOCK)
             concerned = await excluding.items_concerned(connection, self._catalogue)
@@ -306,8 +320,9 @@ class Merger:
             if errors:
                 self._refuse(row["row_number"], errors, receipts)
                 continue
-            warnings = row["warnings"] if row["warnings"] != "[]" else None
-            receipts.append((self._import_id, row["row_number"], outcome, row["uscc"], row["id"], None, warnings))
+            receipts.append(
+                (self._import_id, row["row_number"], outcome, row["uscc"], row["id"], None, row["warnings"])
+            )
             outcomes[outcome] += 1
         return outcomes
 
@@ -319,7 +334,7 @@ class Merger:
             return Outcome.UNCHANGED.value, []
         if row["state"] not in rules.OPEN_STATES:
             return Outcome.REFUSED.value, [{"pointer": "", "rule": rules.RECORD_CLOSED.slug}]
-        staged = await connection.fetchrow("SELECT * FROM import_staging WHERE row_number = $1", row["row_number"])
+        staged = await connection.fetchrow(_STAGED, row["row_number"])
         assert staged is not None
         try:
             await commands.correct(session, self._catalogue, self._actor, self._now, self._draft(staged), row["id"])
@@ -346,7 +361,7 @@ class Merger:
             decided_on=day,
             source_uscc=self._source[0],
             source_name=self._source[1],
-            notices=tuple(orjson.loads(staged["standing"])["notices"]),
+            notices=tuple(orjson.loads(staged["notices"])),
             **{name: staged[name] for name in same},
             **facts,
         )

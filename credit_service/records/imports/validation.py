@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from credit_service.platform.days import day_of
 from credit_service.platform.errors import FieldError, Problem
 from credit_service.records import rules
 from credit_service.records.imports.persons import is_natural_person
-from credit_service.records.imports.staging import assessment_text, staged_line, standing_text
+from credit_service.records.imports.staging import assessment_line, staged_line, standing_text
 from credit_service.records.imports.templates import Plan, item_names, template_of
 from credit_service.records.imports.values import EMPTY, ValueRefused, parse_date, typed
 from credit_service.records.rules import Draft
@@ -62,10 +62,11 @@ class Context:
 
 @dataclass
 class Judged:
-    """A block of rows, judged. ``staged`` is COPY text; ``waves`` counts how often one natural key stands in it."""
+    """A block of rows, judged, as COPY text; ``waves`` counts how often one natural key stands in it."""
 
     rows: int = 0
     staged: bytes = b""
+    assessments: bytes = b""
     staged_count: int = 0
     waves: int = 1
     refused: list[tuple[int, list[dict[str, str]]]] = field(default_factory=list)
@@ -101,7 +102,8 @@ class _Judge:
         self.catalogue = _catalogue()
         self.today = day_of(context.now)
         self.items: dict[tuple[str, date], Item | Problem] = {}
-        self.assessments: dict[tuple[Any, ...], tuple[bytes, str]] = {}
+        self.assessments: dict[tuple[Any, ...], tuple[bytes, int]] = {}
+        self.assessed: list[str] = []
         self.attested: dict[tuple[Item, date], tuple[dict[str, Any], ...]] = {}
         self.deciding: dict[Item, tuple[str, ...]] = {}
         self.authorities: dict[tuple[str, str], tuple[str, list[FieldError]]] = {}
@@ -110,7 +112,6 @@ class _Judge:
         self.judged = Judged()
         self.salts = b""
         self.masked: list[str] = []
-        self.bases: dict[str, str] = {}
         self.targets = [target for _, target, _ in plan.positions]
         self.order = [position for position, _, _ in plan.positions]
         self.last_position = max(self.order, default=0)
@@ -134,6 +135,7 @@ class _Judge:
                 self._row(first_row + index, row, codes[index], verdicts[index], index)
             self.judged.rows += 1
         self.judged.staged = "".join(self.out).encode()
+        self.judged.assessments = "".join(self.assessed).encode()
         self.judged.staged_count = len(self.out)
         self.judged.waves = max(self.seen.values(), default=1)
         return self.judged
@@ -237,17 +239,10 @@ class _Judge:
                 if holds_identity_number(texts[name])
             ]
         basis = texts["legal_basis"]
-        texts["legal_basis"] = self._clean_basis(basis)
+        texts["legal_basis"] = _clean_basis(basis)
         if texts["legal_basis"] != basis:
             self.masked.append("legal_basis")
         return texts
-
-    def _clean_basis(self, basis: str) -> str:
-        """The cited provision without personal information; rows of a block cite few."""
-        known = self.bases.get(basis)
-        if known is None:
-            known = self.bases[basis] = scrub(basis).text
-        return known
 
     def _date(self, row: dict[str, str], target: str, errors: list[FieldError]) -> date | None:
         text = row.get(target, "")
@@ -358,8 +353,8 @@ class _Judge:
             names = self.deciding[item] = tuple(sorted(found))
         return names
 
-    def _assessed(self, draft: Draft) -> tuple[bytes, str]:
-        """Standing and staged columns of a draft, remembered by everything they can turn on."""
+    def _assessed(self, draft: Draft) -> tuple[bytes, int]:
+        """Standing of a draft and the number of its staged assessment, remembered by everything they can turn on."""
         public = draft.public_facts
         deciding = [
             _frozen(public.get(name) or draft.shared_facts.get(name) or draft.restricted_facts.get(name))
@@ -370,7 +365,8 @@ class _Judge:
         if known is None:
             assessment = rules.assess(self.catalogue, draft, first_published_at=self.context.now)
             standing = standing_text(draft, assessment, self.context.now)
-            known = self.assessments[key] = (standing, assessment_text(assessment, standing))
+            known = self.assessments[key] = (standing, len(self.assessed))
+            self.assessed.append(assessment_line(known[1], draft, assessment, standing))
         return known
 
     def _notices(self, item: Item, decided_on: date) -> tuple[dict[str, Any], ...]:
@@ -392,6 +388,12 @@ class _Judge:
         salt = self.salts[32 * index : 32 * index + 32]
         warnings = rules.masked_warnings(self.masked) if self.masked else ()
         self.out.append(staged_line(number, wave, draft, salt, *self._assessed(draft), warnings))
+
+
+@lru_cache(maxsize=1024)
+def _clean_basis(basis: str) -> str:
+    """The cited provision without personal information; the rows of a file cite few."""
+    return scrub(basis).text
 
 
 def _frozen(value: Any) -> Any:
