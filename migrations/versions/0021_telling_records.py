@@ -33,13 +33,14 @@ _WORDS = (
     "隐瞒有关情况",
     "骗取中标",
 )
-_SPELT = {re.escape(text) for word in _WORDS for text in (word, json.dumps(word)[1:-1])}
-_PATTERN = "|".join(sorted({r'"fine_amount"\s*:\s*"?\d{7,}', *_SPELT}))
+_ESCAPED = "|".join(sorted(re.escape(json.dumps(word)[1:-1]) for word in _WORDS))
+_TEXT = "(public_facts::text || shared_facts::text)"
 # The same condition stands in records.bulk, word for word, so that its queries may use the index.
-INDEX = f"""
+INDEX = rf"""
 CREATE INDEX record_telling ON record (uscc)
     WHERE (item_code <> ALL ('{{administrative-licence,administrative-penalty}}'::text[])
-    OR (public_facts::text || shared_facts::text) ~ '{_PATTERN}');
+    OR {_TEXT} ~ '{"|".join(_WORDS)}' OR ({_TEXT} ~ '\d{{7}}' AND {_TEXT} ~ '"fine_amount"\s*:\s*"?\d{{7,}}')
+    OR (strpos({_TEXT}, '\u') > 0 AND {_TEXT} ~ '{_ESCAPED}'));
 DROP INDEX record_rare;
 """
 BEFORE = """
