@@ -40,6 +40,7 @@ from credit_service.platform.telemetry import configure_logging
 from credit_service.records import life
 from credit_service.records.imports import commands as imports
 from credit_service.records.imports import rendering
+from credit_service.records.propagation import watch as propagation
 from credit_service.supervision import jobs as supervision
 
 logger = structlog.get_logger(__name__)
@@ -198,6 +199,7 @@ async def serve(settings: Settings) -> None:
         schedule(queue, database, catalogue, clock)
         schedule_access_log(queue, database, clock, settings.daily_subjects)
         deadlines.schedule(queue, database, clock, WORKER)
+        propagation.schedule(queue, database, clock, WORKER)
         supervision.schedule(queue, database, catalogue, clock, WORKER)
         notices.texts()
         schedule_notifications(queue, database, clock, carriers(settings), settings.base_url)

@@ -143,6 +143,18 @@ def jurisdiction_of(division: str) -> str:
     return _PROFILES[max(found, key=len)] if found else "default"
 
 
+JURISDICTIONS = tuple(_PROFILES)
+"""The divisions with time-limits of their own, as prefixes (GB/T 2260)."""
+
+
+def local_rule(catalogue: Catalogue, prefix: str, stage: str, on: date) -> DeadlineRule | None:
+    """A jurisdiction's own time-limit for a stage on a day; ``None`` where the national one holds."""
+    local = rule_for(catalogue, "objection", _PROFILES[prefix], on, on)
+    if local is None or local.effective_from > on or stage not in local.deadlines:
+        return None
+    return rule_for(catalogue, "deadline", local.deadlines[stage], on, on)
+
+
 def stage_rules(
     catalogue: Catalogue, procedure: RepairRule | ObjectionRule, division: str, on: date
 ) -> Mapping[str, DeadlineRule]:

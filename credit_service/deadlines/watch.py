@@ -51,12 +51,17 @@ async def _escalate(
     """Tell the supervisor, or the agency itself where the registry knows none above it."""
     assert row.due_at is not None
     row.escalated_at, row.attention_at = now, None
-    agency = await _answerable(session, row.agency_uscc)
-    parent = await accounts.parent_of(session, agency)
-    supervisor = await _answerable(session, parent) if parent is not None else agency
+    supervisor = await supervisor_of(session, row.agency_uscc)
     days = rules.days_overdue(calendar, row.due_at, now)
     await _owe(session, actor, now, row, supervisor, Template.DEADLINE_OVERDUE, "overdue", {"days_overdue": days})
     await commands.keep(session, actor, now, row, "escalated", f"to {supervisor}")
+
+
+async def supervisor_of(session: AsyncSession, agency: str) -> str:
+    """Who is told of what an agency has let pass: the agency above it, itself where the registry knows none."""
+    answerable = await _answerable(session, agency)
+    parent = await accounts.parent_of(session, answerable)
+    return await _answerable(session, parent) if parent is not None else answerable
 
 
 async def _answerable(session: AsyncSession, agency: str) -> str:

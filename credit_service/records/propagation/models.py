@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from pydantic import Field as ApiField
 from sqlmodel import Field, SQLModel
 
+from credit_service.identity.clean_text import Reference
 from credit_service.platform import paging
 from credit_service.platform.columns import code_column, instant_column, text_column, uscc_column
 from credit_service.records.propagation.rules import Instruction, PropagationState, Receiver
@@ -36,6 +37,10 @@ class Propagation(SQLModel, table=True):
     provisional: bool
     rule_version: str = Field(sa_column=code_column())
     status: str = Field(sa_column=code_column())
+    amount: int
+    unit: str = Field(sa_column=code_column())
+    calendar: int
+    escalated_at: datetime | None = Field(default=None, sa_column=instant_column(nullable=True))
     superseded_at: datetime | None = Field(default=None, sa_column=instant_column(nullable=True))
     acknowledged_at: datetime | None = Field(default=None, sa_column=instant_column(nullable=True))
     acknowledged_by: str | None = Field(default=None, sa_column=text_column(nullable=True))
@@ -48,7 +53,7 @@ class Acknowledgement(BaseModel):
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
-    receipt: str = ApiField(min_length=1, max_length=200, description="回执编号 The receiver's own reference")
+    receipt: Reference = ApiField(min_length=1, max_length=200, description="回执编号 The receiver's own reference")
     carried_out_on: date = ApiField(description="完成日期 Day on which it was done, today at the latest")
 
 
@@ -76,6 +81,7 @@ class PropagationRead(BaseModel):
     rule_version: str = ApiField(description="时限规则版本")
     status: str = ApiField(description="时限核实状态 How well the figure is verified; inference: by analogy")
     late: bool = ApiField(description="逾期回执 Acknowledged after its time-limit")
+    escalated_at: datetime | None = ApiField(description="督办时间 When the supervisor was told (UTC)")
     acknowledged_at: datetime | None = ApiField(description="回执时间 (UTC)")
     acknowledged_by: str | None = ApiField(description="回执人 Principal")
     carried_out_on: date | None = ApiField(description="完成日期")

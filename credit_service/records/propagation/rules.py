@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from uuid import UUID
 
-from credit_service.catalogue.models import Catalogue, Item
+from credit_service.catalogue.models import Catalogue, DeadlineRule, Item
 from credit_service.catalogue.rules import rule_for
-from credit_service.deadlines.rules import Run, due
+from credit_service.deadlines.rules import JURISDICTIONS, Run, due, local_rule
 from credit_service.platform.calendar import WorkingCalendar
 from credit_service.platform.days import day_of
 from credit_service.platform.errors import ProblemType
@@ -79,29 +80,61 @@ def instruction_of(change: str) -> Instruction | None:
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """Until when a receiver must have carried it out, and by which rule. ``status``: how well that rule is verified."""
+    """Until when a receiver must have carried it out, and by which rule. ``status``: how well that rule is verified.
+
+    ``amount`` and ``unit`` are the rule's, ``calendar`` the version of the calendar that gave ``due_at``.
+    """
 
     due_at: datetime
     provisional: bool
     rule_version: str
     status: str
+    amount: int
+    unit: str
+    calendar: int
 
 
-def term(catalogue: Catalogue, calendar: WorkingCalendar, receiver: Receiver, change: str, now: datetime) -> Term:
-    """The time-limit of a receiver.
+LOCAL_STAGES: Mapping[str, str] = {_ANNUL: "annulled-removal", "record.repair": "repair-removal"}
+"""What the profiles of jurisdictions call the time-limit of a change (上海 art. 37, 山东 art. 40, 河南 art. 43)."""
+NATIONAL = ""
+"""The prefix of every division."""
 
-    Annulment: 行政处罚法 art. 48, Order 45 art. 11. Repair, to another province: Order 107. For everything else the
-    sources say "at once" without a figure; Order 107's three working days are applied to it by inference.
+
+def term(
+    catalogue: Catalogue,
+    calendar: WorkingCalendar,
+    receiver: Receiver,
+    change: str,
+    now: datetime,
+    prefix: str = NATIONAL,
+) -> Term:
+    """The time-limit of a receiver for a decision of an authority in the jurisdiction ``prefix``.
+
+    Annulment: 行政处罚法 art. 48, Order 45 art. 11. Repair, to another province: Order 107. A jurisdiction's own rule
+    comes first where it has one, but not for the enterprise publicity system and for another province, which national
+    rules bind. For everything else the sources say "at once" without a figure; Order 107's three working days are
+    applied to it by inference.
     """
-    today: date = day_of(now)
+    rule, status = _rule(catalogue, receiver, change, day_of(now), prefix)
+    found = due(calendar, Run(now, rule.amount, rule.unit, None))
+    return Term(found.at, found.provisional, rule.version, status, rule.amount, rule.unit, calendar.version)
+
+
+def _rule(catalogue: Catalogue, receiver: Receiver, change: str, today: date, prefix: str) -> tuple[DeadlineRule, str]:
+    if prefix and change in LOCAL_STAGES and receiver in _LOCALLY_BOUND:
+        local = local_rule(catalogue, prefix, LOCAL_STAGES[change], today)
+        if local is not None:
+            return local, local.status
     name = _PUSH
     if change == _ANNUL:
         name = _ANNULLED.get(receiver, "withdraw-annulled")
     rule = rule_for(catalogue, "deadline", name, today, today)
     assert rule is not None
-    found = due(calendar, Run(now, rule.amount, rule.unit, None))
     exact = name != _PUSH or (receiver is Receiver.REGISTRATION_PLACE and change == "record.repair")
-    return Term(found.at, found.provisional, rule.version, rule.status if exact else "inference")
+    return rule, rule.status if exact else "inference"
+
+
+_LOCALLY_BOUND = frozenset({Receiver.CREDIT_CHINA, Receiver.AGENCY})
 
 
 _EPS = Receiver.ENTERPRISE_PUBLICITY.value
@@ -137,6 +170,30 @@ def state_of(
 
 def terms(
     catalogue: Catalogue, calendar: WorkingCalendar, change: str, now: datetime
-) -> Iterable[tuple[Receiver, Term]]:
-    """The time-limit of every kind of receiver."""
-    return [(receiver, term(catalogue, calendar, receiver, change, now)) for receiver in Receiver]
+) -> Iterable[tuple[Receiver, str, Term]]:
+    """The time-limit of every kind of receiver, by the prefix of the deciding authority's division."""
+    return [
+        (receiver, prefix, term(catalogue, calendar, receiver, change, now, prefix))
+        for receiver in Receiver
+        for prefix in (NATIONAL, *JURISDICTIONS)
+    ]
+
+
+def reference_of(caused_at: datetime, identifier: UUID) -> str:
+    """同步事项编号: all that is told of it outside the registry."""
+    return f"TB-{day_of(caused_at):%Y%m%d}-{str(identifier)[-8:].upper()}"
+
+
+_RECEIVERS = {
+    Receiver.CREDIT_CHINA: "信用中国",
+    Receiver.ENTERPRISE_PUBLICITY: "国家企业信用信息公示系统",
+    Receiver.REGISTRATION_PLACE: "登记地",
+    Receiver.AGENCY: "单位",
+}
+
+
+def stage_of(receiver_type: str, receiver: str, number: int) -> str:
+    """What is overdue, in the words of a notice."""
+    kind = Receiver(receiver_type)
+    named = "" if receiver == kind.value else f" {receiver}"
+    return f"信息同步 {_RECEIVERS[kind]}{named} {number}项"

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, false, literal, or_, select
+from sqlalchemy import ColumnElement, Select, and_, false, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -48,11 +48,18 @@ WITH changed AS (
         AND p.superseded_at IS NULL
 )
 INSERT INTO propagation (uscc, id, record_id, record_version, change, instruction, receiver_type, receiver, item_code,
-    document_number, source_uscc, authority_uscc, caused_at, due_at, provisional, rule_version, status)
+    document_number, source_uscc, authority_uscc, caused_at, due_at, provisional, rule_version, status,
+    amount, unit, calendar)
 SELECT told.uscc, uuidv7(), told.id, told.version, $8, $9, told.kind, told.receiver, told.item_code,
-    told.document_number, told.source_uscc, told.authority_uscc, $7, t.due_at, t.provisional, t.rule_version, t.status
-FROM told JOIN unnest($10::text[], $11::timestamptz[], $12::boolean[], $13::text[], $14::text[])
-    AS t (kind, due_at, provisional, rule_version, status) ON t.kind = told.kind
+    told.document_number, told.source_uscc, told.authority_uscc, $7, t.due_at, t.provisional, t.rule_version, t.status,
+    t.amount, t.unit, t.calendar
+FROM told CROSS JOIN LATERAL (
+    SELECT * FROM unnest($10::text[], $11::text[], $12::timestamptz[], $13::boolean[], $14::text[], $15::text[],
+            $16::int[], $17::text[], $18::int[])
+        AS each (kind, prefix, due_at, provisional, rule_version, status, amount, unit, calendar)
+    WHERE each.kind = told.kind AND starts_with(substr(told.authority_uscc, 3, 6), each.prefix)
+    ORDER BY length(each.prefix) DESC LIMIT 1
+) AS t
 """
 
 
@@ -66,13 +73,13 @@ async def tell(
     by_agency: str | None,
     change: str,
     instruction: str,
-    terms: Iterable[tuple[Receiver, Term]],
+    terms: Iterable[tuple[Receiver, str, Term]],
 ) -> None:
     """Write the rows of records that have just changed, whatever their number, with one statement.
 
     Earlier ones that nobody has acknowledged are superseded: what counts is how the record stands now.
     """
-    kinds, found = zip(*terms, strict=True)
+    kinds, prefixes, found = zip(*terms, strict=True)
     await connection.execute(
         _TELL,
         [uscc for uscc, _ in keys],
@@ -85,10 +92,14 @@ async def tell(
         change,
         instruction,
         [kind.value for kind in kinds],
+        list(prefixes),
         [term.due_at for term in found],
         [term.provisional for term in found],
         [term.rule_version for term in found],
         [term.status for term in found],
+        [term.amount for term in found],
+        [term.unit for term in found],
+        [term.calendar for term in found],
     )
 
 
@@ -133,3 +144,29 @@ async def one(session: AsyncSession, identifier: UUID, where: ColumnElement[bool
     """A row among those of ``where``, held."""
     statement = select(Propagation).where(col(Propagation.id) == identifier, where).with_for_update()
     return (await session.execute(statement)).scalar_one_or_none()
+
+
+_OPEN = (col(Propagation.acknowledged_at).is_(None), col(Propagation.superseded_at).is_(None))
+
+
+async def overdue_untold(session: AsyncSession, now: datetime, limit: int) -> Sequence[Propagation]:
+    """Overdue rows that no supervisor has been told of, held; those another worker holds are its own business."""
+    statement = (
+        select(Propagation)
+        .where(*_OPEN, col(Propagation.escalated_at).is_(None), col(Propagation.due_at) <= now)
+        .order_by(col(Propagation.due_at))
+    )
+    return await _held(session, statement, limit)
+
+
+async def computed_before(session: AsyncSession, version: int, limit: int) -> Sequence[Propagation]:
+    """Open rows whose time-limit an older calendar gave, held."""
+    statement = (
+        select(Propagation).where(*_OPEN, col(Propagation.calendar) < version).order_by(col(Propagation.calendar))
+    )
+    return await _held(session, statement, limit)
+
+
+async def _held(session: AsyncSession, statement: Select[Propagation], limit: int) -> Sequence[Propagation]:
+    held = statement.limit(limit).with_for_update(skip_locked=True).execution_options(populate_existing=True)
+    return (await session.execute(held)).scalars().all()

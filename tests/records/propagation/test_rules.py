@@ -54,6 +54,31 @@ def test_the_rule_and_how_well_it_is_known(change: str, receiver: Receiver, vers
     assert term.due_at == start_of(date.fromordinal(last.toordinal() + 1))
 
 
+@pytest.mark.parametrize(
+    ("prefix", "change", "receiver", "version", "working_days"),
+    [
+        ("41", "record.annul", Receiver.CREDIT_CHINA, "henan-annulled-removal", 1),
+        ("41", "record.repair", Receiver.AGENCY, "henan-repair-removal", 1),
+        ("31", "record.annul", Receiver.AGENCY, "shanghai-annulled-removal", 3),
+        ("31", "record.repair", Receiver.CREDIT_CHINA, "shanghai-repair-removal", 3),
+        ("37", "record.annul", Receiver.CREDIT_CHINA, "shandong-annulled-push", 3),
+        ("37", "record.repair", Receiver.CREDIT_CHINA, "samr-order-107-push", 3),
+        ("4403", "record.annul", Receiver.CREDIT_CHINA, "penalty-law-48", 3),
+        ("41", "record.annul", Receiver.ENTERPRISE_PUBLICITY, "samr-order-45-11", 3),
+        ("41", "record.repair", Receiver.REGISTRATION_PLACE, "samr-order-107-push", 3),
+        ("41", "record.corrected", Receiver.CREDIT_CHINA, "samr-order-107-push", 3),
+    ],
+)
+def test_a_jurisdiction_s_own_rule_comes_first(
+    prefix: str, change: str, receiver: Receiver, version: str, working_days: int
+) -> None:
+    now = datetime(2026, 5, 6, 2, tzinfo=UTC)
+    term = rules.term(CATALOGUE, PACKAGE, receiver, change, now, prefix)
+    last = sorted(day for day in (date(2026, 5, n) for n in range(7, 20)) if PACKAGE.is_working(day))[working_days - 1]
+    assert (term.rule_version, term.amount) == (version, working_days)
+    assert term.due_at == start_of(date.fromordinal(last.toordinal() + 1))
+
+
 def test_items_of_the_publicity_system() -> None:
     found = rules.enterprise_publicity_items(CATALOGUE)
     assert {"administrative-penalty", "abnormal-operation-list", "serious-dishonesty-market-regulation"} <= set(found)
