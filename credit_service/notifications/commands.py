@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -295,3 +295,15 @@ async def proof_of_notice(
         return Proof(found.at, ServiceMeans(found.detail["means"]), found.detail["evidence"])
     evidence = f"{found.channel} {found.notification_id} {found.attempt}"
     return Proof(found.at, ServiceMeans.ELECTRONIC, evidence)
+
+
+async def was_told(
+    session: AsyncSession, now: datetime, case: Case, template: Template, recipients: Collection[Recipient]
+) -> bool:
+    """Whether one of the recipients has by ``now`` been told the newest of a case's notices of a kind (告知).
+
+    It was when it read the notice in its inbox, a carrier took it for a verified contact point, or it was served. That
+    it lies in an inbox whose owner agreed to nothing and never opened it is no proof.
+    """
+    told = [(recipient.type.value, recipient.uscc) for recipient in recipients]
+    return await store.was_told(session, case.uscc, case.type, case.id, template.value, told, now)

@@ -11,6 +11,7 @@ from pydantic import Field as ApiField
 from sqlalchemy import JSON, Column, LargeBinary
 from sqlmodel import Field, SQLModel
 
+from credit_service.identity.clean_text import CleanText
 from credit_service.notifications.rules import (
     Channel,
     DeliveryState,
@@ -210,7 +211,7 @@ class PaperService(Strict):
         description="送达方式 直接、留置、邮寄、公告 (民事诉讼法 arts. 88, 89, 91, 95)"
     )
     served_on: date = ApiField(description="送达日期 Day on the receipt; of an announcement, the day it was posted")
-    evidence: str = ApiField(
+    evidence: CleanText = ApiField(
         min_length=2, max_length=500, pattern=r"^[^\x00]*$", description="送达凭证 Reference of the proof of service"
     )
 

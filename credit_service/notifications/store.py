@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, text, tuple_
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select, text, tuple_
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from credit_service.notifications.models import Contact, Notification, NotificationDelivery
-from credit_service.notifications.rules import DeliveryState
+from credit_service.notifications.rules import Channel, DeliveryState
 
 
 async def add(session: AsyncSession, notification: Notification) -> bool:
@@ -129,6 +129,41 @@ async def service(
         .limit(1)
     )
     return (await session.execute(statement)).scalar_one_or_none()
+
+
+async def was_told(
+    session: AsyncSession,
+    case_uscc: str,
+    case_type: str,
+    case_id: UUID,
+    template: str,
+    recipients: Collection[tuple[str, str]],
+    now: datetime,
+) -> bool:
+    """Whether the newest notice of a kind to one of the recipients was read, taken by a carrier or served by now."""
+    latest = (
+        select(Notification)
+        .where(
+            col(Notification.uscc) == case_uscc,
+            col(Notification.case_type) == case_type,
+            col(Notification.case_id) == case_id,
+            col(Notification.template) == template,
+            tuple_(col(Notification.recipient_type), col(Notification.recipient)).in_(list(recipients)),
+        )
+        .ext(distinct_on(col(Notification.recipient)))
+        .order_by(col(Notification.recipient), col(Notification.created_at).desc(), col(Notification.id).desc())
+        .subquery()
+    )
+    delivery = NotificationDelivery
+    reached = exists().where(
+        col(delivery.uscc) == latest.c.uscc,
+        col(delivery.notification_id) == latest.c.id,
+        col(delivery.state).in_((DeliveryState.SENT.value, DeliveryState.DELIVERED.value)),
+        col(delivery.at) <= now,
+        or_(col(delivery.channel) != Channel.INBOX.value, col(delivery.counts_as_service)),
+    )
+    told = select(latest.c.id).where(or_(latest.c.read_at <= now, reached))
+    return (await session.execute(told.limit(1))).first() is not None
 
 
 async def of_case(session: AsyncSession, uscc: str, case_type: str, case_id: UUID) -> Sequence[Notification]:

@@ -6,7 +6,7 @@ then the objection has not been decided for good.
 
 from __future__ import annotations
 
-from credit_service.workflows.machine import Machine, Party, Step
+from credit_service.workflows.machine import Gate, Machine, Party, Step
 
 _APPLICANT = frozenset({Party.APPLICANT})
 _HANDLER = frozenset({Party.HANDLER})
@@ -18,6 +18,12 @@ _DECISIONS = (
     ("correct", "更正", "corrected", ("correct-record", "unflag", "tell-subject")),
     ("remove", "移除", "removed", ("remove-record", "unflag", "tell-subject")),
     ("uphold", "维持", "upheld", ("unflag",)),
+)
+_SUPPLEMENT_TOLD = Gate(
+    "objection-supplement-requested",
+    frozenset({"supplement-requested"}),
+    "国办发〔2025〕22号 八 (补正应当告知申请人)",
+    "inference",
 )
 
 
@@ -103,6 +109,7 @@ OBJECTION = Machine(
             "withdrawn",
             _HANDLER,
             guards=("supplement-overdue",),
+            gate=_SUPPLEMENT_TOLD,
             effects=("unflag",),
             ends=True,
             reason=True,

@@ -45,9 +45,9 @@ async def another_officer(turn: Turn) -> None:
 
 
 async def review_in_time(turn: Turn) -> None:
-    """A review is asked for within its term. Raises ``TOO_LATE``."""
+    """A review is asked for within its term, and not once the case has been erased. Raises ``TOO_LATE``."""
     until = next((said["review_until"] for said in reversed(turn.case.findings) if "review_until" in said), None)
-    if until is not None and day_of(turn.now) > date.fromisoformat(until):
+    if until is None or day_of(turn.now) > date.fromisoformat(until):
         raise Problem(TOO_LATE, errors=[FieldError("", "review_until")], extra={"until": until})
 
 

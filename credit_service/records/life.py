@@ -234,11 +234,15 @@ async def archive_due(
 async def erase(session: AsyncSession, actor: Actor, now: datetime, record: Record, reason: str) -> int:
     """Forget an archived record: its content and salts go, commitments and audit events stay and stay provable.
 
-    Gives the number of versions emptied. Raises ``RECORD_REFUSED`` unless it is archived and past its limit.
+    With it goes what was said about it: its proceeding, and the applications, findings, notices and files of its cases.
+    Gives the number of versions emptied. Raises ``RECORD_REFUSED`` unless it is archived, past its limit and no case
+    about it is open.
     """
     if record.state != State.ARCHIVED or record.disclosure_until is None or record.disclosure_until > now:
         raise Problem(RECORD_REFUSED, errors=[FieldError("/state", "archived, with its disclosure limit passed")])
     await session.flush()
+    if await store.is_under_consideration(session, record):
+        raise Problem(RECORD_REFUSED, errors=[FieldError("/state", "no open repair or objection: decide it first")])
     emptied = await store.erase(session, record, now)
     event = events.new_event(
         actor,

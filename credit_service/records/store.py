@@ -205,11 +205,25 @@ async def due_for_archive(session: AsyncSession, now: datetime, limit: int) -> S
 
 
 async def erase(session: AsyncSession, record: Record, now: datetime) -> int:
-    """Empty every version of a record, and what led to it, through the functions that may (migrations 0014, 0019)."""
+    """Empty every version of a record, what led to it and what was said about it, through the functions that may.
+
+    See migrations 0014, 0019 and 0021.
+    """
     statement = select(func.erase_record(record.uscc, record.id, now))
     emptied: int = (await session.execute(statement)).scalar_one()
     await session.execute(select(func.forget_proceedings(record.uscc, record.id)))
+    await session.execute(select(func.forget_cases(record.uscc, record.id)))
     return emptied
+
+
+async def is_under_consideration(session: AsyncSession, record: Record) -> bool:
+    """Whether a repair of the record or an objection to it waits for a decision."""
+    statement = text(
+        "SELECT EXISTS (SELECT FROM workflow_case WHERE uscc = :uscc AND record_id = :record_id"
+        " AND submitted_at IS NOT NULL AND closed_at IS NULL)"
+    )
+    found = await session.execute(statement, {"uscc": record.uscc, "record_id": record.id})
+    return bool(found.scalar_one())
 
 
 async def first_published_at(session: AsyncSession, record: Record) -> datetime | None:

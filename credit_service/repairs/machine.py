@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from credit_service.workflows.machine import Machine, Party, Step
+from credit_service.workflows.machine import Gate, Machine, Party, Step
 
 _APPLICANT = frozenset({Party.APPLICANT})
 _HANDLER = frozenset({Party.HANDLER})
 _REVIEWED = frozenset({"under-review", "extended"})
 _WORKED_ON = _REVIEWED | {"submitted", "accepted", "proposed"}
+
+_EXTENSION_TOLD = Gate(
+    "repair-extended", frozenset({"extended"}), "信用修复管理办法 (延期应当事先告知申请人)", "partial"
+)
+"""Order 36: who extends the review tells the applicant beforehand. What the applicant asked for is never held up."""
+_SUPPLEMENT_TOLD = Gate(
+    "repair-supplement-requested",
+    frozenset({"supplement-requested"}),
+    "信用修复管理办法 (补正应当告知申请人)",
+    "inference",
+)
 
 REPAIR = Machine(
     name="repair",
@@ -59,6 +70,7 @@ REPAIR = Machine(
             "withdrawn",
             _HANDLER,
             guards=("supplement-overdue",),
+            gate=_SUPPLEMENT_TOLD,
             ends=True,
             reason=True,
         ),
@@ -123,6 +135,7 @@ REPAIR = Machine(
             meets=("decide", "total"),
             guards=("separate-officer",),
             effects=("explain",),
+            gate=_EXTENSION_TOLD,
             notice="repair-rejected",
             ends=True,
             reason=True,

@@ -32,7 +32,7 @@ from credit_service.platform.errors import (
 )
 from credit_service.records import life
 from credit_service.records.models import Record
-from credit_service.workflows import rules, store, timing
+from credit_service.workflows import gates, rules, store, timing
 from credit_service.workflows.contract import Material, StepBody
 from credit_service.workflows.machine import Machine, Party, Step
 from credit_service.workflows.models import Case
@@ -305,6 +305,7 @@ async def _perform(
     await _check_attachments(turn)
     for name in step.guards:
         await workflow.guards[name](turn)
+    await gates.check(session, caller.now, case, step)
     acting = step.by & found
     if Party.HANDLER in acting:
         await _hand_over(turn)

@@ -16,6 +16,20 @@ class Party(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Gate:
+    """A step that waits for proof that an earlier notice of the case reached its applicant.
+
+    ``notice`` is the template of that notice, ``sources`` the states in which the law asks for it, ``legal_basis`` the
+    rule that does and ``status`` how well that is verified.
+    """
+
+    notice: str
+    sources: frozenset[str]
+    legal_basis: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One action: from which states, by whom, to where.
 
@@ -23,7 +37,8 @@ class Step:
     happens in law with this step; a time-limit of ``starts`` begins with it, if the event that its rule counts from has
     happened. ``meets`` are kept by the step, ``extends`` names the one it prolongs; ``pauses`` and ``resumes`` mean all
     open ones. ``guards`` must let it pass, ``effects`` are what it does besides, both by the names that the workflow
-    implements; ``notice`` is the template of what the applicant is told. ``ends``: the case is closed.
+    implements; ``notice`` is the template of what the applicant is told, ``gate`` what it must have been told before.
+    ``ends``: the case is closed.
     """
 
     action: str
@@ -40,6 +55,7 @@ class Step:
     guards: tuple[str, ...] = ()
     effects: tuple[str, ...] = ()
     notice: str | None = None
+    gate: Gate | None = None
     ends: bool = False
     reason: bool = False
 
@@ -71,6 +87,9 @@ class Machine:
         assert self.decisive <= set(self.by_action), "what decides is an action"
         for step in (self.opening, *self.steps):
             assert step.sources | ({step.to} if step.to else set()) <= set(self.states), step
+            if step.gate is not None:
+                assert step.gate.sources <= step.sources, step
+                assert step.gate.notice in {other.notice for other in self.steps}, "a gate waits for a notice we owe"
 
     @property
     def initial(self) -> str:
@@ -131,12 +150,19 @@ def _row(step: Step) -> str:
         ", ".join(sorted(step.by)),
         ", ".join(sorted(step.sources)) or "-",
         to,
-        ", ".join(step.guards),
+        ", ".join((*step.guards, *_gate(step))),
         ", ".join(step.effects),
         ", ".join(limits),
         step.notice or "",
     )
     return "| " + " | ".join(cells) + " |"
+
+
+def _gate(step: Step) -> tuple[str, ...]:
+    if step.gate is None:
+        return ()
+    when = "" if step.gate.sources == step.sources else f" when {', '.join(sorted(step.gate.sources))}"
+    return (f"proof of {step.gate.notice}{when} ({step.gate.legal_basis}, {step.gate.status})",)
 
 
 def _id(state: str) -> str:

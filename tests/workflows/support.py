@@ -135,6 +135,12 @@ class House:
         assert answer.status_code == 201, answer.text
         return f"/v1/objections/{answer.json()['id']}"
 
+    async def reads(self, person: Person) -> None:
+        """Somebody reads everything in its inbox, which proves that it was told."""
+        for note in (await self.get("/v1/inbox", person))["notifications"]:
+            answer = await self.call("POST", f"/v1/inbox/{note['id']}/read", person)
+            assert answer.status_code == 200, answer.text
+
     async def put_agency(self, code: str, name: str, **changes: Any) -> None:
         grants = [Grant(item_code=item, division_prefix="5001") for item in CATALOGUE.items]
         body = AgencyWrite(name=name, **({"division": code[2:8], "level": "district", "grants": grants} | changes))

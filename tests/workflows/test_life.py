@@ -110,6 +110,7 @@ class Kept:
     review_until: date | None = None
     proposer: Person | None = None
     deciders: set[Person] = field(default_factory=set)
+    unread: set[str] = field(default_factory=set)
 
     def __repr__(self) -> str:
         return f"{self.machine.name} {self.state} after {self.taken}"
@@ -174,6 +175,14 @@ class Life(RuleBasedStateMachine):
             self.cases.append(case)
             if not as_draft:
                 self.moved(case, "submit", self.subject)
+
+    @precondition(lambda self: any(case.unread for case in self.cases))
+    @rule()
+    def everybody_reads_what_came(self) -> None:
+        for person in {case.applicant for case in self.cases if case.unread}:
+            self.run(self.house.reads(person))
+        for case in self.cases:
+            case.unread.clear()
 
     def barred(self) -> bool:
         return self.barred_until is not None and today(self.now) < self.barred_until
@@ -271,13 +280,15 @@ class Life(RuleBasedStateMachine):
         standing = {"published"}
         guards = {
             "submit": self.state in standing and not self.barred() and not self.open_repair(),
-            "lapse": case.supplement_by is not None and today(self.now) > case.supplement_by,
+            "lapse": case.supplement_by is not None
+            and today(self.now) > case.supplement_by
+            and not {"repair-supplement-requested", "objection-supplement-requested"} & case.unread,
             "accept": case.machine is OBJECTION or (self.state in standing and not self.barred()),
             "refuse": not conflict,
             "extend": case.machine is REPAIR and self.extendable(case),
             "propose": not conflict and self.state in standing,
             "grant": not conflict and self.state in standing and case.proposer != person,
-            "reject": not conflict,
+            "reject": not conflict and not (case.state == "extended" and "repair-extended" in case.unread),
             "revoke": not conflict and self.state == "repaired",
             "uphold": not conflict,
             "correct": not conflict and self.state in standing,
@@ -323,6 +334,7 @@ class Life(RuleBasedStateMachine):
         self.mark(case)
         if step.notice is not None:
             self.told[case.applicant].append(step.notice)
+            case.unread.add(step.notice)
 
     def act_on_record(self, case: Kept, action: str, person: Person) -> None:
         if action == "grant":

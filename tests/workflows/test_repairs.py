@@ -249,8 +249,58 @@ async def test_an_application_lapses_after_the_day_named(house: House) -> None:
     path = await house.repair(await house.record())
     await house.done(path, "request-supplement", OFFICER, {"reason": "缺少缴款凭证", "supplement_by": "2026-05-20"})
     house.api.clock.instant += timedelta(days=15)
+    await house.reads(SUBJECT)
     lapsed = await house.done(path, "lapse", OFFICER, {"reason": "逾期未补正"})
     assert (lapsed["state"], lapsed["on_time"]) == ("withdrawn", True)
+
+
+async def test_nothing_lapses_before_the_applicant_was_told(house: House) -> None:
+    agent = {
+        "document_number": "授委〔2026〕9号",
+        "scope": "代为申请信用修复",
+        "authorised_on": "2026-04-01",
+        "valid_until": "2026-12-31",
+        "attachment_ids": [],
+    }
+    path = await house.repair(await house.record(), LAWYER, agent=agent)
+    body = {"reason": "缺少缴款凭证", "supplement_by": "2026-05-20"}
+    await house.done(path, "request-supplement", OFFICER, body)
+    house.api.clock.instant += timedelta(days=15)
+    unproved = await house.act(path, "lapse", OFFICER, {"reason": "逾期未补正"})
+    assert unproved.status_code == 409
+    assert unproved.json()["type"].endswith("notice-not-proved")
+    assert (unproved.json()["notice"], unproved.json()["status"]) == ("repair-supplement-requested", "inference")
+    await house.reads(LAWYER)
+    assert (await house.done(path, "lapse", OFFICER, {"reason": "逾期未补正"}))["state"] == "withdrawn"
+
+
+async def test_an_extended_case_is_not_rejected_before_the_applicant_was_told_of_the_extension(house: House) -> None:
+    path = await house.repair(await house.record())
+    await under_review(house, path)
+    await house.reads(SUBJECT)  # what came before the extension proves nothing about it
+    await house.done(path, "extend", OFFICER, {"reason": "案情复杂需要核查"})
+    rejection = {"reason": "材料不实", "document_number": "渝中修〔2026〕9号"}
+    unproved = await house.act(path, "reject", OFFICER, rejection)
+    assert unproved.json()["notice"] == "repair-extended", unproved.text
+    page = await house.get("/v1/notifications?state=delivered", OFFICER)
+    notice = next(note for note in page["notifications"] if note["template"] == "repair-extended")
+    proof = {"means": "direct", "served_on": "2026-05-06", "evidence": "送达回证第3号"}
+    served = await house.call("POST", f"/v1/notifications/{notice['id']}/service", OFFICER, json=proof)
+    assert served.status_code == 200, served.text
+    assert (await house.done(path, "reject", OFFICER, rejection))["state"] == "rejected"
+
+
+async def test_a_second_request_needs_its_own_proof(house: House) -> None:
+    path = await house.repair(await house.record())
+    body = {"reason": "缺少缴款凭证", "supplement_by": "2026-05-20"}
+    await house.done(path, "request-supplement", OFFICER, body)
+    await house.reads(SUBJECT)
+    await house.done(path, "supplement", SUBJECT, {"materials": [PROOF]})
+    house.api.clock.instant += timedelta(days=1)
+    await house.done(path, "request-supplement", OFFICER, body)
+    house.api.clock.instant += timedelta(days=15)
+    again = await house.act(path, "lapse", OFFICER, {"reason": "逾期未补正"})
+    assert again.json()["type"].endswith("notice-not-proved")
 
 
 async def test_one_extension_with_its_notice(house: House) -> None:
