@@ -8,7 +8,8 @@ from datetime import date, datetime
 from enum import StrEnum
 from uuid import UUID
 
-from credit_service.catalogue.models import Catalogue, DeadlineRule, Item
+from credit_service.catalogue.models import Catalogue, Item
+from credit_service.catalogue.rule_models import DeadlineRule
 from credit_service.catalogue.rules import rule_for
 from credit_service.deadlines.rules import JURISDICTIONS, Run, due, local_rule
 from credit_service.platform.calendar import WorkingCalendar
