@@ -207,7 +207,7 @@ async def due_for_archive(session: AsyncSession, now: datetime, limit: int) -> S
 async def erase(session: AsyncSession, record: Record, now: datetime) -> int:
     """Empty every version of a record, what led to it and what was said about it, through the functions that may.
 
-    See migrations 0014, 0019 and 0022.
+    See migrations 0014, 0019 and 0023.
     """
     statement = select(func.erase_record(record.uscc, record.id, now))
     emptied: int = (await session.execute(statement)).scalar_one()
