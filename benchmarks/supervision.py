@@ -98,9 +98,9 @@ async def compute(database: Database, server: EmbeddedServer, entities: int) -> 
     clock = SystemClock()
     document = documents.shipped()["example-general"]
     async with database.transaction() as session:
-        row = await commands.propose(session, CATALOGUE, Actor("one", "b", AGENCY), clock.now(), document)
+        row = await commands.propose(session, CATALOGUE, Actor("one", "b"), clock.now(), document)
     async with database.transaction() as session:
-        _, run = await commands.activate(session, Actor("two", "b", AGENCY), clock.now(), row.id, "*")
+        _, run = await commands.activate(session, Actor("two", "b"), clock.now(), row.id, "*")
     first = await _timed(lambda: _run(database, clock, run.id, entities))
     connection = await asyncpg.connect(**connect_arguments(server.superuser_url))
     await connection.execute("VACUUM (ANALYZE)")

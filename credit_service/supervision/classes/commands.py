@@ -21,6 +21,7 @@ from credit_service.platform.context import Actor
 from credit_service.platform.database import driver_connection
 from credit_service.platform.errors import (
     CONFLICT,
+    INVALID_REQUEST,
     NOT_FOUND,
     PRECONDITION_FAILED,
     PRECONDITION_REQUIRED,
@@ -30,7 +31,12 @@ from credit_service.platform.errors import (
 from credit_service.platform.times import PointInTime
 from credit_service.supervision.classes import documents, recompute, runs, store
 from credit_service.supervision.classes.models import ClassRun, RuleSetRow, SupervisionSetting
-from credit_service.supervision.classes.rules import FOUR_EYES, RULE_SET_CLOSED
+from credit_service.supervision.classes.rules import (
+    FOUR_EYES,
+    NO_RULE_SET,
+    OUTSIDE_JURISDICTION,
+    RULE_SET_CLOSED,
+)
 
 DRAFT, ACTIVE, RETIRED = "draft", "active", "retired"
 
@@ -49,11 +55,22 @@ def check_version(version: int, if_match: str | None) -> None:
 
 
 async def propose(
-    session: AsyncSession, catalogue: Catalogue, actor: Actor, now: datetime, document: Mapping[str, Any]
+    session: AsyncSession,
+    catalogue: Catalogue,
+    actor: Actor,
+    now: datetime,
+    document: Mapping[str, Any],
+    division: str | None = None,
 ) -> RuleSetRow:
-    """Keep a rule set as a draft. Raises ``RULE_SET_REFUSED``, and ``CONFLICT``: name and version are taken."""
+    """Keep a rule set as a draft, for the entities of a division prefix or (None) all that the agency answers for.
+
+    Raises ``RULE_SET_REFUSED``, ``OUTSIDE_JURISDICTION``, and ``CONFLICT``: the agency used name and version before.
+    """
     rule_set = documents.build(document, catalogue)
-    if await store.edition(session, rule_set.name, rule_set.version) is not None:
+    jurisdiction = await _jurisdiction(session, actor)
+    scope = jurisdiction if division is None else _within(divisions.significant(division), jurisdiction)
+    agency_uscc = actor.agency_uscc or SYSTEM_SUBJECT
+    if await store.edition(session, agency_uscc, rule_set.name, rule_set.version) is not None:
         raise Problem(CONFLICT, errors=[FieldError("/document/version", "not used yet for this name")])
     row = RuleSetRow(
         id=uuid7(),
@@ -61,7 +78,8 @@ async def propose(
         edition=rule_set.version,
         document=dict(document),
         digest=documents.digest(document),
-        agency_uscc=actor.agency_uscc or SYSTEM_SUBJECT,
+        agency_uscc=agency_uscc,
+        division=scope,
         state=DRAFT,
         proposed_by=actor.id,
         proposed_at=now,
@@ -69,6 +87,21 @@ async def propose(
     session.add(row)
     _note(session, actor, now, row, "rule-set.proposed")
     return row
+
+
+async def _jurisdiction(session: AsyncSession, actor: Actor) -> str:
+    """The prefix of the divisions an authority answers for: the whole registry where nobody is above it."""
+    if actor.agency_uscc is None:
+        return ""
+    agency = await accounts.read_agency(session, actor.agency_uscc)
+    highest = agency.level == "national" or agency.parent_uscc is None
+    return "" if highest else divisions.significant(agency.division)
+
+
+def _within(division: str, jurisdiction: str) -> str:
+    if not division.startswith(jurisdiction):
+        raise Problem(OUTSIDE_JURISDICTION, errors=[FieldError("/division", f"within {jurisdiction}")])
+    return division
 
 
 def _note(session: AsyncSession, actor: Actor, now: datetime, row: RuleSetRow, action: str) -> None:
@@ -81,6 +114,7 @@ def _note(session: AsyncSession, actor: Actor, now: datetime, row: RuleSetRow, a
         subject_id=str(row.id),
         version=row.version,
         after=bytes.fromhex(row.digest),
+        reason=f"适用行政区划 {row.division or '全部'}",
     )
     events.append(session, [event])
 
@@ -88,9 +122,10 @@ def _note(session: AsyncSession, actor: Actor, now: datetime, row: RuleSetRow, a
 async def activate(
     session: AsyncSession, actor: Actor, now: datetime, rule_set_id: UUID, if_match: str | None
 ) -> tuple[RuleSetRow, ClassRun]:
-    """Put a draft in force and begin to compute every class by it.
+    """Put a draft in force for its division and begin to compute the classes there by it.
 
-    A second person of the agency that proposed it does so. Raises ``NOT_FOUND``, ``FOUR_EYES``, ``RULE_SET_CLOSED``,
+    A second person of the agency that proposed it does so. One for the whole registry comes first, so that everybody has
+    a class. Raises ``NOT_FOUND``, ``FOUR_EYES``, ``RULE_SET_CLOSED``, ``NO_RULE_SET``, ``OUTSIDE_JURISDICTION``,
     ``PRECONDITION_REQUIRED`` and ``PRECONDITION_FAILED``.
     """
     await recompute.take_alone(await driver_connection(session))
@@ -102,12 +137,15 @@ async def activate(
         raise Problem(RULE_SET_CLOSED, extra={"state": row.state})
     if row.proposed_by == actor.id:
         raise Problem(FOUR_EYES, errors=[FieldError("", "approver differs from proposer")])
-    retire = update(RuleSetRow).where(col(RuleSetRow.state) == ACTIVE)
+    _within(row.division, await _jurisdiction(session, actor))
+    if row.division and "" not in await store.in_force(session):
+        raise Problem(NO_RULE_SET, errors=[FieldError("/division", "one for the whole registry first")])
+    retire = update(RuleSetRow).where(col(RuleSetRow.state) == ACTIVE, col(RuleSetRow.division) == row.division)
     await session.execute(retire.values(state=RETIRED, version=RuleSetRow.version + 1))
     row.state, row.approved_by, row.activated_at, row.version = ACTIVE, actor.id, now, row.version + 1
     await session.flush()
     _note(session, actor, now, row, "rule-set.activated")
-    return row, await runs.start(session, actor, now, runs.FULL, row)
+    return row, await runs.start(session, actor, now, runs.FULL, row, division=row.division)
 
 
 async def try_out(
@@ -118,11 +156,17 @@ async def try_out(
     division: str,
     point: PointInTime | None,
 ) -> ClassRun:
-    """Begin to find out what a rule set would change, now or at a time past. Raises ``NOT_FOUND``."""
+    """Begin to find out what a rule set would change where it is for, now or at a time past.
+
+    Raises ``NOT_FOUND``, and ``INVALID_REQUEST``: the rule set is for another division.
+    """
     row = await store.rule_set(session, rule_set_id)
     if row is None:
         raise Problem(NOT_FOUND)
-    return await runs.start(session, actor, now, runs.WHAT_IF, row, division=division, point=point)
+    if not (division.startswith(row.division) or row.division.startswith(division)):
+        raise Problem(INVALID_REQUEST, errors=[FieldError("/division", f"within {row.division}")])
+    scope = max(division, row.division, key=len)
+    return await runs.start(session, actor, now, runs.WHAT_IF, row, division=scope, point=point)
 
 
 async def open_classes(

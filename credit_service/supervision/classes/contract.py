@@ -12,6 +12,7 @@ from pydantic import Field as ApiField
 from credit_service.platform.paging import Page
 
 RiskClass = Literal["A", "B", "C", "D"]
+PREFIX = r"^(\d{2}(\d{2}(\d{2})?)?)?$"
 
 
 class Strict(BaseModel):
@@ -24,6 +25,12 @@ class RuleSetDraft(Strict):
     """A rule set to be tried out and activated: an object, or the text of a YAML or JSON file."""
 
     document: dict[str, Any] | str = ApiField(description="分类规则 By schemas/supervision/rule-set.schema.json")
+    division: str | None = ApiField(
+        default=None,
+        pattern=PREFIX,
+        description="适用行政区划前缀 Whose entities it is for; empty text: the whole registry; left out: all that the"
+        " caller's agency answers for",
+    )
 
 
 class RuleSetSummary(BaseModel):
@@ -35,6 +42,7 @@ class RuleSetSummary(BaseModel):
     state: Literal["draft", "active", "retired"] = ApiField(description="状态 draft, active or retired")
     digest: str = ApiField(description="摘要 SHA-256 of the canonical document")
     agency_uscc: str = ApiField(description="提出单位统一社会信用代码")
+    division: str = ApiField(description="适用行政区划前缀 empty: the whole registry")
     proposed_by: str = ApiField(description="提出人")
     proposed_at: datetime = ApiField(description="提出时间 (UTC)")
     approved_by: str | None = ApiField(description="批准人 A second person")
@@ -63,7 +71,7 @@ class Activation(BaseModel):
 class WhatIf(Strict):
     """What to try a rule set on. Without times: on the registry as it is."""
 
-    division: str = ApiField(default="", pattern=r"^(\d{2}(\d{2}(\d{2})?)?)?$", description="行政区划前缀; empty: all")
+    division: str = ApiField(default="", pattern=PREFIX, description="行政区划前缀; empty: all")
     as_of: str | None = ApiField(default=None, max_length=40, description="法律时点 A day or an RFC 3339 instant")
     known_at: str | None = ApiField(default=None, max_length=40, description="登记时点 A day or an instant")
 
@@ -120,6 +128,7 @@ class RuleSetUsed(BaseModel):
     id: UUID = ApiField(description="规则标识")
     name: str = ApiField(description="规则名称")
     edition: str = ApiField(description="版本号")
+    division: str = ApiField(description="适用行政区划前缀 empty: the whole registry")
     status: str = ApiField(description="规则性质 example, trial or adopted")
     title_zh: str = ApiField(description="名称")
     digest: str = ApiField(description="摘要 SHA-256 of the canonical document")

@@ -32,6 +32,7 @@ def explain(
             id=row.id,
             name=row.name,
             edition=row.edition,
+            division=row.division,
             status=rule_set.status,
             title_zh=rule_set.title_zh,
             digest=row.digest,

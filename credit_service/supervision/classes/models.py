@@ -25,7 +25,10 @@ def _industry_column(*, primary_key: bool = False) -> Column[str]:
 
 
 class RuleSetRow(SQLModel, table=True):
-    """A rule set as uploaded; it never changes. Of those activated the newest is in force."""
+    """A rule set as uploaded; it never changes. Of those activated for a division prefix the newest is in force.
+
+    An entity is judged by the one whose ``division`` is the longest prefix of its own; the empty one is everybody's.
+    """
 
     __tablename__ = "rule_set"
 
@@ -35,6 +38,7 @@ class RuleSetRow(SQLModel, table=True):
     document: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
     digest: str = Field(sa_column=code_column())
     agency_uscc: str = Field(sa_column=uscc_column())
+    division: str = Field(sa_column=code_column())
     state: str = Field(sa_column=code_column())
     version: int = 1
     proposed_by: str = Field(sa_column=text_column())

@@ -1,13 +1,16 @@
 """Compute classes for many entities in one transaction: judge, compare, write what differs, keep the counts exact.
 
-Two kinds of writers meet here. A full run takes ranges that do not overlap and works on them side by side; it holds
-``LOCK`` shared. What follows single changes holds ``LOCK`` alone, so that nobody writes the class of an entity twice at
-once, and takes the notes of changed entities together with the entities' rows. A change that commits while a range is
-being judged leaves its note, and is judged again.
+Writers of two kinds meet here. A full run over the registry takes ranges that do not overlap and works on them side by
+side; it holds ``LOCK`` shared. What follows single changes holds ``LOCK`` alone, as does a full run over a division,
+which may be open beside the registry's: so nobody writes the class of an entity twice at once. Who follows changes takes
+the notes of changed entities together with the entities' rows. A change that commits while a range is being judged
+leaves its note, and is judged again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -17,7 +20,7 @@ from credit_service.platform.database import Database, driver_connection
 from credit_service.platform.days import day_of
 from credit_service.supervision.classes import compiling, documents, store
 from credit_service.supervision.classes.models import RuleSetRow
-from credit_service.supervision.classes.rules import RuleSet
+from credit_service.supervision.classes.rules import RuleSet, chosen
 
 if TYPE_CHECKING:
     from credit_service.platform.database import AnyConnection
@@ -30,7 +33,7 @@ CREATE TEMPORARY TABLE IF NOT EXISTS class_changed (
     uscc varchar(18) COLLATE "C", division varchar(6) COLLATE "C", industry varchar(3) COLLATE "C",
     risk_class varchar(1) COLLATE "C", points integer, fresh_until timestamptz, tags text[] COLLATE "C",
     old_division varchar(6) COLLATE "C", old_industry varchar(3) COLLATE "C", old_class varchar(1) COLLATE "C",
-    old_tags text[] COLLATE "C", moved boolean, retagged boolean
+    old_tags text[] COLLATE "C", moved boolean, retagged boolean, rule_set_id uuid
 ) ON COMMIT DELETE ROWS
 """
 _JUDGE = """
@@ -38,7 +41,7 @@ INSERT INTO class_changed
 SELECT j.uscc, j.division, j.industry, j.risk_class, j.points, j.fresh_until, j.tags,
     c.division, c.industry, c.risk_class, c.tags,
     (j.division, j.industry, j.risk_class) IS DISTINCT FROM (c.division, c.industry, c.risk_class),
-    j.tags IS DISTINCT FROM c.tags
+    j.tags IS DISTINCT FROM c.tags, {rule_set}::uuid
 FROM ({judged}) j LEFT JOIN entity_class c ON c.uscc = j.uscc
 WHERE (j.division, j.industry, j.risk_class, j.points, j.fresh_until, j.tags, {rule_set}::uuid)
     IS DISTINCT FROM (c.division, c.industry, c.risk_class, c.points, c.fresh_until, c.tags, c.rule_set_id)
@@ -46,7 +49,7 @@ WHERE (j.division, j.industry, j.risk_class, j.points, j.fresh_until, j.tags, {r
 _WRITE = """
 INSERT INTO entity_class AS c (uscc, division, industry, risk_class, points, tags, rule_set_id, since, evaluated_at,
     fresh_until)
-SELECT uscc, division, industry, risk_class, points, tags, $1, $2, $2, fresh_until FROM class_changed
+SELECT uscc, division, industry, risk_class, points, tags, rule_set_id, $1, $1, fresh_until FROM class_changed
 ON CONFLICT (uscc) DO UPDATE SET division = excluded.division, industry = excluded.industry,
     risk_class = excluded.risk_class, points = excluded.points, tags = excluded.tags,
     rule_set_id = excluded.rule_set_id, evaluated_at = excluded.evaluated_at, fresh_until = excluded.fresh_until,
@@ -54,7 +57,7 @@ ON CONFLICT (uscc) DO UPDATE SET division = excluded.division, industry = exclud
 """
 _HISTORY = """
 INSERT INTO class_history (uscc, id, since, division, industry, risk_class, previous_class, points, rule_set_id)
-SELECT uscc, uuidv7(), $2, division, industry, risk_class, old_class, points, $1 FROM class_changed WHERE moved
+SELECT uscc, uuidv7(), $1, division, industry, risk_class, old_class, points, rule_set_id FROM class_changed WHERE moved
 """
 _UNTAG = """
 DELETE FROM class_tag t USING class_changed x
@@ -90,7 +93,7 @@ WITH due AS MATERIALIZED (
     (SELECT uscc FROM entity_class WHERE fresh_until <= $1 AND fresh_until <> 'infinity'
      ORDER BY fresh_until LIMIT $2)
 )
-SELECT uscc FROM entity WHERE uscc IN (SELECT uscc FROM due) ORDER BY uscc FOR NO KEY UPDATE SKIP LOCKED
+SELECT uscc, division FROM entity WHERE uscc IN (SELECT uscc FROM due) ORDER BY uscc FOR NO KEY UPDATE SKIP LOCKED
 """
 _TAKEN = "DELETE FROM entity_change WHERE uscc = ANY($1::varchar[])"
 
@@ -100,29 +103,41 @@ def built(row: RuleSetRow, catalogue: Catalogue) -> RuleSet:
     return documents.build(row.document, catalogue)
 
 
-async def write(
-    connection: AnyConnection,
-    catalogue: Catalogue,
-    row: RuleSetRow,
-    scope: list[str],
-    now: datetime,
-    *,
-    ranged: bool,
-) -> int:
-    """Judge the entities in scope at ``now`` and write what differs; gives for how many something did.
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Whom a rule set judges: a range (from, to] of codes (``ranged``), or the codes named."""
+
+    row: RuleSetRow
+    scope: list[str]
+    ranged: bool = False
+
+
+def parts_of(in_force: Mapping[str, RuleSetRow], places: Iterable[tuple[str, str]]) -> list[Part]:
+    """Entities, given as code and division, by the rule set that is in force for each."""
+    codes: dict[str, list[str]] = {}
+    for uscc, division in places:
+        prefix = chosen(division, in_force)
+        assert prefix is not None  # a rule set of a division comes after one for the whole registry
+        codes.setdefault(prefix, []).append(uscc)
+    return [Part(in_force[prefix], usccs) for prefix, usccs in codes.items()]
+
+
+async def write(connection: AnyConnection, catalogue: Catalogue, parts: Iterable[Part], now: datetime) -> int:
+    """Judge entities at ``now``, each in one part only, and write what differs; gives for how many something did.
 
     Runs in the caller's transaction, which holds ``LOCK``.
     """
-    compiled = compiling.present(built(row, catalogue), catalogue, scope, now, ranged=ranged)
-    rule_set = f"${len(compiled.arguments) + 1}"
     await connection.execute(_CHANGED)
     await connection.execute("TRUNCATE class_changed; SET LOCAL plan_cache_mode = force_custom_plan")
-    sql = _JUDGE.format(judged=compiled.sql, rule_set=rule_set)
-    done = await connection.execute(sql, *compiled.arguments, row.id)
-    changed = int(done.rsplit(" ", 1)[1])
+    changed = 0
+    for part in parts:
+        compiled = compiling.present(built(part.row, catalogue), catalogue, part.scope, now, ranged=part.ranged)
+        sql = _JUDGE.format(judged=compiled.sql, rule_set=f"${len(compiled.arguments) + 1}")
+        done = await connection.execute(sql, *compiled.arguments, part.row.id)
+        changed += int(done.rsplit(" ", 1)[1])
     if changed:
-        await connection.execute(_WRITE, row.id, now)
-        await connection.execute(_HISTORY, row.id, now)
+        await connection.execute(_WRITE, now)
+        await connection.execute(_HISTORY, now)
         await connection.execute(_UNTAG)
         await connection.execute(_TAG)
         await connection.execute(_COUNT)
@@ -144,24 +159,26 @@ async def follow_changes(database: Database, catalogue: Catalogue, clock: Clock,
     """Judge every entity that has changed, or whose time has come; gives how many were judged.
 
     Entities that somebody is changing at this moment are passed over: the note of that change brings them back. Does
-    nothing while no rule set is active; the notes wait.
+    nothing while no rule set is in force; the notes wait.
     """
     judged = 0
     while judged < most:
         async with database.transaction() as session:
             connection = await driver_connection(session)
             await take_alone(connection)
-            row = await store.active(session)
-            taken = await _follow(connection, catalogue, row, clock.now()) if row is not None else 0
+            in_force = await store.in_force(session)
+            taken = await _follow(connection, catalogue, in_force, clock.now()) if in_force else 0
         judged += taken
         if taken < ENTITIES_A_BATCH:
             break
     return judged
 
 
-async def _follow(connection: AnyConnection, catalogue: Catalogue, row: RuleSetRow, now: datetime) -> int:
-    usccs = [found["uscc"] for found in await connection.fetch(_TAKE, now, ENTITIES_A_BATCH)]
-    if usccs:
-        await connection.execute(_TAKEN, usccs)
-        await write(connection, catalogue, row, usccs, now, ranged=False)
-    return len(usccs)
+async def _follow(
+    connection: AnyConnection, catalogue: Catalogue, in_force: Mapping[str, RuleSetRow], now: datetime
+) -> int:
+    places = [(found["uscc"], found["division"]) for found in await connection.fetch(_TAKE, now, ENTITIES_A_BATCH)]
+    if places:
+        await connection.execute(_TAKEN, [uscc for uscc, _ in places])
+        await write(connection, catalogue, parts_of(in_force, places), now)
+    return len(places)

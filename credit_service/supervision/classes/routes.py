@@ -20,7 +20,7 @@ from credit_service.platform.idempotency import StoredAnswer
 from credit_service.platform.times import AsOf, KnownAt, point_in_time
 from credit_service.supervision.classes import commands, contract, documents, explaining, recompute, store
 from credit_service.supervision.classes.models import RuleSetRow
-from credit_service.supervision.classes.rules import CLASS_NOT_OPEN, NO_RULE_SET
+from credit_service.supervision.classes.rules import CLASS_NOT_OPEN, NO_RULE_SET, chosen
 
 router = APIRouter(tags=["supervision 分级分类监管"])
 
@@ -51,7 +51,7 @@ async def propose_rule_set(
 
     async def run(session: AsyncSession) -> StoredAnswer:
         actor = actor_of(request, principal)
-        row = await commands.propose(session, state.catalogue, actor, state.clock.now(), document)
+        row = await commands.propose(session, state.catalogue, actor, state.clock.now(), document, body.division)
         headers = {"ETag": commands.tag_of(row.version), "Location": f"/v1/supervision/rule-sets/{row.id}"}
         return json_answer(_read(row).model_dump(mode="json"), 201, headers)
 
@@ -98,7 +98,7 @@ async def activate_rule_set(
     if_match: IfMatch = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """批准生效 Put a draft in force: by another person than its proposer (four eyes)."""
+    """批准生效 Put a draft in force for its division: by another person than its proposer (four eyes)."""
     now = request.app.state.clock.now()
 
     async def run(session: AsyncSession) -> StoredAnswer:
@@ -115,7 +115,9 @@ async def read_class(
     uscc: Code,
     principal: Supervisor,
     response: Response,
-    rule_set: Annotated[UUID | None, Query(description="规则标识 Any rule set; default: the one in force")] = None,
+    rule_set: Annotated[
+        UUID | None, Query(description="规则标识 Any rule set; default: the one in force for its division")
+    ] = None,
     as_of: AsOf = None,
     known_at: KnownAt = None,
     credit_purpose: PurposeHeader = None,
@@ -134,14 +136,18 @@ async def _explained(
     now: datetime = state.clock.now()
     point = point_in_time(as_of, known_at, now)
     async with state.database.transaction() as session:
-        row = await (store.rule_set(session, rule_set_id) if rule_set_id else store.active(session))
-        if row is None:
-            raise Problem(NOT_FOUND if rule_set_id else NO_RULE_SET)
+        named = await store.rule_set(session, rule_set_id) if rule_set_id else None
+        if rule_set_id and named is None:
+            raise Problem(NOT_FOUND)
+        in_force = await store.in_force(session)
         facts = await store.facts_of(session, code) if point is None else None
     if point is not None:
         facts = await store.facts_at(state.database, code, point, now)
     if facts is None:
         raise Problem(NOT_FOUND, errors=[FieldError("path:uscc", "known-entity")])
+    row = named or in_force.get(chosen(facts.division, in_force) or "")
+    if row is None:
+        raise Problem(NO_RULE_SET)
     at = now if point is None else point.as_of
     known = point.known_at if point is not None and known_at is not None else None
     return explaining.explain(facts, recompute.built(row, state.catalogue), row, state.catalogue, at, known)

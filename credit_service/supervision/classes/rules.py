@@ -22,6 +22,9 @@ RULE_SET_CLOSED = ProblemType(
 FOUR_EYES = ProblemType(
     "four-eyes", 403, "提出人不得自行批准", "Whoever proposed this may not approve it: a second person must"
 )
+OUTSIDE_JURISDICTION = ProblemType(
+    "outside-jurisdiction", 403, "超出本单位管辖的行政区划", "The division is not one that the agency answers for"
+)
 NO_RULE_SET = ProblemType("no-rule-set", 409, "尚无生效的分类规则", "No rule set is active yet")
 CLASS_NOT_OPEN = ProblemType(
     "class-not-open", 403, "主管机关未开放分类结果查询", "The authority has not opened classes to their subjects"
@@ -89,6 +92,11 @@ class RuleSet:
     title_en: str
     bands: tuple[int, int, int]
     rules: tuple[Rule, ...]
+
+
+def chosen(division: str, prefixes: Iterable[str]) -> str | None:
+    """Of the prefixes that rule sets are in force for, the longest that a division begins with."""
+    return max((prefix for prefix in prefixes if division.startswith(prefix)), key=len, default=None)
 
 
 @dataclass(frozen=True, slots=True)

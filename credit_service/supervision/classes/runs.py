@@ -30,7 +30,7 @@ from credit_service.platform.errors import Problem
 from credit_service.platform.times import PointInTime
 from credit_service.supervision.classes import compiling, recompute, store
 from credit_service.supervision.classes.models import ClassRun, ClassRunChunk, RuleSetRow
-from credit_service.supervision.classes.rules import NO_RULE_SET, RuleSet
+from credit_service.supervision.classes.rules import NO_RULE_SET, RuleSet, chosen
 
 if TYPE_CHECKING:
     from credit_service.platform.database import AnyConnection
@@ -50,7 +50,9 @@ SELECT $1, row_number() OVER ends, coalesce(lag(uscc) OVER ends, ''), uscc, 0, 0
 ) AS cut (uscc)
 WINDOW ends AS (ORDER BY uscc)
 """
-_IN_CHUNK = "SELECT uscc FROM entity WHERE uscc > $1 AND uscc <= $2 AND starts_with(division, $3) ORDER BY uscc"
+_IN_CHUNK = (
+    "SELECT uscc, division FROM entity WHERE uscc > $1 AND uscc <= $2 AND starts_with(division, $3) ORDER BY uscc"
+)
 _MOVED = ("uscc", "run_id", "before", "after", "points_before", "points_after")
 
 
@@ -75,11 +77,14 @@ async def start(
     point: PointInTime | None = None,
     chunk: int = ENTITIES_A_CHUNK,
 ) -> ClassRun:
-    """Enter a run with its ranges and its job. A full run takes the place of one that is not finished."""
+    """Enter a run with its ranges and its job. A full run takes the place of those within it that are not finished."""
     if kind == FULL:
-        superseded = update(ClassRun).where(col(ClassRun.kind) == FULL, col(ClassRun.state) == "open")
+        superseded = update(ClassRun).where(
+            col(ClassRun.kind) == FULL, col(ClassRun.state) == "open", col(ClassRun.division).startswith(division)
+        )
         await session.execute(superseded.values(state="superseded", finished_at=now))
-    baseline = await store.active(session)
+    in_force = await store.in_force(session)
+    baseline = in_force.get(chosen(row.division, in_force) or "")
     run = ClassRun(
         id=uuid7(),
         kind=kind,
@@ -107,9 +112,9 @@ def _note(session: AsyncSession, actor: Actor, now: datetime, run: ClassRun, act
 
 
 async def start_full(database: Database, actor: Actor, clock: Clock, *, chunk: int = ENTITIES_A_CHUNK) -> UUID:
-    """Begin to compute every class anew by the active rule set. Raises ``NO_RULE_SET``."""
+    """Begin to compute every class anew by the rule sets in force. Raises ``NO_RULE_SET``."""
     async with database.transaction() as session:
-        row = await store.active(session)
+        row = (await store.in_force(session)).get("")
         if row is None:
             raise Problem(NO_RULE_SET)
         return (await start(session, actor, clock.now(), FULL, row, chunk=chunk)).id
@@ -125,7 +130,7 @@ async def continue_full(database: Database, actor: Actor, clock: Clock) -> tuple
 
 
 async def start_monthly(database: Database, actor: Actor, clock: Clock) -> UUID | None:
-    """As ``start_full``, unless no rule set is active."""
+    """As ``start_full``, unless no rule set is in force."""
     try:
         return await start_full(database, actor, clock)
     except Problem as problem:
@@ -188,9 +193,14 @@ async def matrix(session: AsyncSession, run_id: UUID) -> Counter[tuple[str, str]
 async def _take(database: Database, catalogue: Catalogue, clock: Clock, run_id: UUID) -> tuple[int, int] | None:
     async with database.transaction() as session:
         connection = await driver_connection(session)
-        await recompute.take_beside(connection)
         run = await store.run(session, run_id)
-        if run is None or run.state != "open":
+        if run is None:
+            return None
+        # A division's full run and the registry's may be open at once, with ranges that overlap.
+        alone = run.kind == FULL and run.division
+        await (recompute.take_alone(connection) if alone else recompute.take_beside(connection))
+        await session.refresh(run)
+        if run.state != "open":
             return None
         statement = (
             select(ClassRunChunk)
@@ -219,12 +229,17 @@ async def _judge(
     chunk: ClassRunChunk,
     now: datetime,
 ) -> None:
-    row = await store.rule_set(session, run.rule_set_id)
-    assert row is not None
+    """Judge a range anew, each entity by the rule set in force for it."""
+    in_force = await store.in_force(session)
     scope = [chunk.from_uscc, chunk.to_uscc]
-    counted = await connection.fetchval("SELECT count(*) FROM entity WHERE uscc > $1 AND uscc <= $2", *scope)
-    chunk.entities = int(counted)
-    chunk.changed = await recompute.write(connection, catalogue, row, scope, now, ranged=True)
+    if run.division or len(in_force) > 1:
+        rows = await connection.fetch(_IN_CHUNK, *scope, run.division)
+        parts = recompute.parts_of(in_force, [(row["uscc"], row["division"]) for row in rows])
+        chunk.entities = len(rows)
+    else:
+        counted = await connection.fetchval("SELECT count(*) FROM entity WHERE uscc > $1 AND uscc <= $2", *scope)
+        parts, chunk.entities = [recompute.Part(in_force[""], scope, ranged=True)], int(counted)
+    chunk.changed = await recompute.write(connection, catalogue, parts, now)
 
 
 async def _compare(
@@ -235,13 +250,14 @@ async def _compare(
     chunk: ClassRunChunk,
     now: datetime,
 ) -> None:
-    """Judge a range by both rule sets, on the same facts at the same instant."""
-    rows = await connection.fetch(_IN_CHUNK, chunk.from_uscc, chunk.to_uscc, run.division)
-    usccs = [row["uscc"] for row in rows]
+    """Judge those of a range whom the draft would judge by both rule sets, on the same facts at the same instant."""
     draft, baseline = await store.rule_set(session, run.rule_set_id), None
     if run.baseline_id is not None:
         baseline = await store.rule_set(session, run.baseline_id)
     assert draft is not None
+    prefixes = {draft.division, *await store.in_force(session)}
+    rows = await connection.fetch(_IN_CHUNK, chunk.from_uscc, chunk.to_uscc, run.division)
+    usccs = [row["uscc"] for row in rows if chosen(row["division"], prefixes) == draft.division]
     after = await _judged(connection, catalogue, recompute.built(draft, catalogue), run, usccs, now)
     before: dict[str, tuple[str, int]] = {}
     if baseline is not None:

@@ -32,8 +32,10 @@ _FACTS = "public_facts", "shared_facts", "restricted_facts"
 _COLUMNS = "id", "item_code", "severity", "decided_on", "valid_until", "state", "publicity_from", "publicity_until"
 
 
-async def active(session: AsyncSession) -> RuleSetRow | None:
-    return (await session.execute(select(RuleSetRow).where(col(RuleSetRow.state) == "active"))).scalar_one_or_none()
+async def in_force(session: AsyncSession) -> dict[str, RuleSetRow]:
+    """The rule set in force for each division prefix that has its own; the empty prefix is the whole registry's."""
+    rows = (await session.execute(select(RuleSetRow).where(col(RuleSetRow.state) == "active"))).scalars()
+    return {row.division: row for row in rows}
 
 
 async def rule_set(session: AsyncSession, rule_set_id: UUID, *, lock: bool = False) -> RuleSetRow | None:
@@ -41,8 +43,10 @@ async def rule_set(session: AsyncSession, rule_set_id: UUID, *, lock: bool = Fal
     return (await session.execute(statement.with_for_update() if lock else statement)).scalar_one_or_none()
 
 
-async def edition(session: AsyncSession, name: str, version: str) -> RuleSetRow | None:
-    statement = select(RuleSetRow).where(col(RuleSetRow.name) == name, col(RuleSetRow.edition) == version)
+async def edition(session: AsyncSession, agency_uscc: str, name: str, version: str) -> RuleSetRow | None:
+    statement = select(RuleSetRow).where(
+        col(RuleSetRow.agency_uscc) == agency_uscc, col(RuleSetRow.name) == name, col(RuleSetRow.edition) == version
+    )
     return (await session.execute(statement)).scalar_one_or_none()
 
 

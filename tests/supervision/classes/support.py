@@ -207,7 +207,8 @@ def company(*found: RecordFact, number: int = 1, **changes: Any) -> Facts:
     return replace(plain, **changes)
 
 
-PROPOSER, APPROVER = Actor("client:one", "test", AGENCY), Actor("client:two", "test", AGENCY)
+PROPOSER = Actor("client:one", "test", AGENCY)
+FIRST, SECOND = Actor("operator", "test"), Actor("operator-two", "test")
 
 
 async def adopt(
@@ -215,10 +216,10 @@ async def adopt(
 ) -> tuple[UUID, UUID]:
     """Propose and activate a rule set by two people; gives it and the run it began, which is not worked on yet."""
     async with database.transaction() as session:
-        row = await commands.propose(session, CATALOGUE, PROPOSER, clock.now(), document)
+        row = await commands.propose(session, CATALOGUE, FIRST, clock.now(), document)
     async with database.transaction() as session:
-        row, _ = await commands.activate(session, APPROVER, clock.now(), row.id, "*")
-        run = await runs.start(session, APPROVER, clock.now(), runs.FULL, row, chunk=chunk)
+        row, _ = await commands.activate(session, SECOND, clock.now(), row.id, "*")
+        run = await runs.start(session, SECOND, clock.now(), runs.FULL, row, chunk=chunk)
     return row.id, run.id
 
 

@@ -25,6 +25,8 @@ async def upload(api: Api, document: dict[str, Any] | str = SHIPPED, **who: Any)
 
 async def second(api: Api, method: str, path: str, **more: Any) -> httpx.Response:
     """Another regulator of the same agency."""
+    agency = more.pop("agency", AGENCY)
+    name = f"second-regulator-{agency[2:8]}"
     from sqlalchemy.dialects.postgresql import insert
 
     from credit_service.accounts import tokens
@@ -32,12 +34,12 @@ async def second(api: Api, method: str, path: str, **more: Any) -> httpx.Respons
     from credit_service.accounts.rules import Principal
     from tests.api import ISSUER
 
-    principal = Principal(id="client:second-regulator", role=Role.REGULATOR, agency_uscc=AGENCY)
+    principal = Principal(id=f"client:{name}", role=Role.REGULATOR, agency_uscc=agency)
     row = Client(
-        client_id="second-regulator",
+        client_id=name,
         name="第二人",
         role="regulator",
-        agency_uscc=AGENCY,
+        agency_uscc=agency,
         secret_hash="none",
         created_at=api.clock.now(),
     )
