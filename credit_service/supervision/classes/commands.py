@@ -124,7 +124,7 @@ async def activate(
 ) -> tuple[RuleSetRow, ClassRun]:
     """Put a draft in force for its division and begin to compute the classes there by it.
 
-    A second person of the agency that proposed it does so. One for the whole registry comes first, so that everybody has
+    A second person of the agency that proposed it does so. One for the whole registry comes first, so that everyone has
     a class. Raises ``NOT_FOUND``, ``FOUR_EYES``, ``RULE_SET_CLOSED``, ``NO_RULE_SET``, ``OUTSIDE_JURISDICTION``,
     ``PRECONDITION_REQUIRED`` and ``PRECONDITION_FAILED``.
     """

@@ -1,10 +1,10 @@
 """Compute classes for many entities in one transaction: judge, compare, write what differs, keep the counts exact.
 
-Writers of two kinds meet here. A full run over the registry takes ranges that do not overlap and works on them side by
-side; it holds ``LOCK`` shared. What follows single changes holds ``LOCK`` alone, as does a full run over a division,
-which may be open beside the registry's: so nobody writes the class of an entity twice at once. Who follows changes takes
-the notes of changed entities together with the entities' rows. A change that commits while a range is being judged
-leaves its note, and is judged again.
+Writers of two kinds meet here. A full run over the registry takes ranges that do not overlap and works on them side
+by side; it holds ``LOCK`` shared. What follows single changes holds ``LOCK`` alone, as does a full run over a
+division, which may be open beside the registry's: so nobody writes the class of an entity twice at once. Who follows
+changes takes the notes of changed entities together with the entities' rows. A change that commits while a range is
+being judged leaves its note, and is judged again.
 """
 
 from __future__ import annotations

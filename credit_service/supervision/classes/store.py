@@ -152,8 +152,10 @@ async def open_runs(session: AsyncSession) -> Sequence[UUID]:
 
 
 async def open_full(session: AsyncSession) -> UUID | None:
-    """The full run that is not finished; there is one at most."""
-    statement = select(col(ClassRun.id)).where(col(ClassRun.kind) == "full", col(ClassRun.state) == "open")
+    """The full run over the registry that is not finished; there is one at most."""
+    statement = select(col(ClassRun.id)).where(
+        col(ClassRun.kind) == "full", col(ClassRun.state) == "open", col(ClassRun.division) == ""
+    )
     return (await session.execute(statement)).scalar_one_or_none()
 
 

@@ -1,4 +1,4 @@
-"""A rule set for each authority's divisions: who may set it, whom it judges, and that nothing drifts between several."""
+"""A rule set for each authority's divisions: who may set it, whom it judges, and that nothing drifts between them."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ async def test_who_moves_is_judged_by_the_rules_of_the_new_place(
 async def test_nothing_drifts_between_several_rule_sets(
     database: Database, clock: FixedClock, owner: asyncpg.Connection[Any]
 ) -> None:
-    """Authorities activate, runs of all of them are worked on at once, entities move and age; all is exact in the end."""
+    """Authorities activate, runs of all of them are worked on at once, entities move; all is exact in the end."""
     crowd = people(60)
     await enter(owner, crowd)
     await set_rules(database, clock, "", SHIPPED)
