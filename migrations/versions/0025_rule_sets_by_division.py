@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from credit_service.platform.migration import execute_script
 
-revision = "0022"
-down_revision = "0021"
+revision = "0025"
+down_revision = "0024"
 branch_labels = None
 depends_on = None
 
