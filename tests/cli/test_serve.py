@@ -72,12 +72,14 @@ def answers(port: int, path: str = "/livez") -> bool:
 
 
 @contextmanager
-def serving(data_dir: Path, port: int, *more: str) -> Iterator[subprocess.Popen[bytes]]:
+def serving(
+    data_dir: Path, port: int, *more: str, settings: dict[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     log = data_dir.parent / f"{data_dir.name}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
             [*COMMAND, "serve", "--data", str(data_dir), "--port", str(port), *more],
-            cwd=ROOT, env=environment(), stdout=output, stderr=output,
+            cwd=ROOT, env=environment() | (settings or {}), stdout=output, stderr=output,
         )  # fmt: skip
     try:
         eventually(lambda: answers(port) or process.poll() is not None)
