@@ -29,6 +29,8 @@ MOST_UNWRITTEN = 10_000
 ROWS_A_COPY = 5_000
 RETRY_SECONDS = 0.5
 CLOSING_SECONDS = 10
+ROOM_SECONDS = 5
+"""How long accesses wait for others to be written before them, when together they would be too many."""
 
 COLUMNS = (
     "uscc",
@@ -92,13 +94,19 @@ class Journal:
         self._written = 0
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._arrived = asyncio.Event()
+        self._room = asyncio.Event()
         self._closing = False
         self._failing = False
         self._task: asyncio.Task[None] | None = None
 
     async def write(self, accesses: Sequence[Access]) -> None:
-        """Take accesses over. Raises ``JournalUnavailable`` when too many wait, or (durable) when the write failed."""
-        if self._closing or len(self._unwritten) + len(accesses) > MOST_UNWRITTEN:
+        """Take accesses over, at most ``MOST_UNWRITTEN`` at a time.
+
+        Raises ``JournalUnavailable`` when no room was made for them in time, or (durable) when the write failed.
+        """
+        if len(self._unwritten) + len(accesses) > MOST_UNWRITTEN:
+            await self._wait_for_room(len(accesses))
+        if self._closing:
             raise JournalUnavailable
         self._unwritten.extend(accesses)
         self._taken += len(accesses)
@@ -109,6 +117,17 @@ class Journal:
             written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append((self._taken, written))
             await written
+
+    async def _wait_for_room(self, number: int) -> None:
+        try:
+            async with asyncio.timeout(ROOM_SECONDS):
+                while len(self._unwritten) + number > MOST_UNWRITTEN:
+                    if self._failing or not self._unwritten:
+                        raise JournalUnavailable
+                    self._room.clear()
+                    await self._room.wait()
+        except TimeoutError as error:
+            raise JournalUnavailable from error
 
     async def _run(self) -> None:
         while not (self._closing and not self._unwritten):
@@ -132,6 +151,7 @@ class Journal:
         self._failing = False
         del self._unwritten[: len(batch)]
         self._written += len(batch)
+        self._room.set()
         while self._waiting and self._waiting[0][0] <= self._written:
             _, future = self._waiting.popleft()
             if not future.done():
@@ -142,6 +162,7 @@ class Journal:
         if not self._failing:
             logger.error("access log not written", error_type=type(error).__name__, unwritten=len(self._unwritten))
         self._failing = True
+        self._room.set()
         while self._waiting:
             _, future = self._waiting.popleft()
             if not future.done():

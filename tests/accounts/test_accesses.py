@@ -219,6 +219,24 @@ async def test_what_is_taken_over_is_written_when_the_service_ends(
         await journal.write([one()])
 
 
+async def test_two_large_answers_wait_for_room_and_a_log_that_fails_turns_them_away(
+    database: Database, owner: asyncpg.Connection[Any]
+) -> None:
+    journal = Journal(database, durable=False)
+    most = accesses.MOST_UNWRITTEN
+    await asyncio.gather(*(journal.write([one() for _ in range(size)]) for size in (most - 1, most, 2)))
+    await owner.execute("REVOKE INSERT ON access_log FROM credit_service")
+    try:
+        with pytest.raises(JournalUnavailable):
+            await journal.write([one() for _ in range(most)])
+    finally:
+        await owner.execute("GRANT INSERT ON access_log TO credit_service")
+    with pytest.raises(JournalUnavailable):
+        await journal.write([one() for _ in range(most + 1)])
+    await journal.close()
+    assert await owner.fetchval("SELECT count(*) FROM access_log") == 2 * most + 1
+
+
 async def test_without_a_log_nothing_non_public_is_shown(
     database: Database, owner: asyncpg.Connection[Any], clock: FixedClock, tmp_path: Path
 ) -> None:
