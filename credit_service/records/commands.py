@@ -24,7 +24,7 @@ from credit_service.identity.uscc import Uscc
 from credit_service.platform.context import Actor
 from credit_service.platform.days import day_of
 from credit_service.platform.errors import FieldError, Problem
-from credit_service.records import exclusions, rules, store
+from credit_service.records import exclusions, links, rules, store
 from credit_service.records.contract import RecordReceipt, RecordSubmission
 from credit_service.records.exclusions import Stated
 from credit_service.records.models import Outcome, Record, RecordVersion, State
@@ -175,8 +175,24 @@ async def store_draft(
     change = STORED if current is None else CORRECTED
     content = rules.content_of(draft)
     await append_version(session, actor, now, record, content, change, reason, catalogue if telling else None)
+    if current is not None:
+        await session.flush()
+        await links.follow_correction(session, record, now, _keeper(session, actor, now))
     await end_excluded(session, catalogue, actor, now, record)
     return record
+
+
+def _keeper(session: AsyncSession, actor: Actor, now: datetime) -> links.Keep:
+    """Writes what lies behind a corrected record, by the same author; the profile is rendered with the correction."""
+
+    async def keep(record: Record, change: str, reason: str) -> None:
+        content = await store.content_of(session, record)
+        record.version += 1
+        record.changed_at = now
+        await append_version(session, actor, now, record, content, change, reason, None)
+        await links.follow(session, record, now, keep)
+
+    return keep
 
 
 async def check_excluded(session: AsyncSession, catalogue: Catalogue, now: datetime, draft: Draft) -> None:

@@ -212,7 +212,6 @@ async def correct(
     if record.state not in rules.OPEN_STATES:
         raise Problem(RECORD_CLOSED, extra={"state": record.state})
     await commands.store_draft(session, catalogue, actor, now, draft, record, reason)
-    await links.follow(session, record, now, _keeper(session, actor, now))
     await entities.rewrite_profile(session, record.uscc, now)
     return record
 

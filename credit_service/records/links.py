@@ -61,6 +61,13 @@ async def follow(session: AsyncSession, changed: Record, now: datetime, keep: Ke
         await _bind(session, record, now, keep)
 
 
+async def follow_correction(session: AsyncSession, corrected: Record, now: datetime, keep: Keep) -> None:
+    """As ``follow``; a corrected record that is bound itself, and was judged anew by its own term, stays bound."""
+    await follow(session, corrected, now, keep)
+    if await _linked(session, corrected.uscc, of=corrected.id):
+        await _bind(session, corrected, now, keep)
+
+
 async def _bind(session: AsyncSession, record: Record, now: datetime, keep: Keep) -> None:
     """Shown as long as the last of what followed from it; not at all once none of that stands."""
     standing = [each for each in await _linked(session, record.uscc, of=record.id) if each.state in OPEN_STATES]
