@@ -65,10 +65,17 @@ class LogReader:
 
     async def _head(self, query: str, number: int, size: int | None) -> Head | None:
         tree = await self.tree(number)
-        if tree is None:
-            return None
-        row = await (await self.connection()).fetchrow(query, number, size)
-        return Head(tree, row["size"], row["root"], row["note"] + row["cosignatures"]) if row else None
+        return await _head_of(await self.connection(), tree, query, number, size) if tree is not None else None
+
+
+async def newest_head(connection: AnyConnection, shard: Shard) -> Head | None:
+    """The newest signed head of a log with its cosignatures, as ``LogReader.head`` gives it."""
+    return await _head_of(connection, Tree(shard), _NEWEST, shard.number, None)
+
+
+async def _head_of(connection: AnyConnection, tree: Tree, query: str, number: int, size: int | None) -> Head | None:
+    row = await connection.fetchrow(query, number, size)
+    return Head(tree, row["size"], row["root"], row["note"] + row["cosignatures"]) if row else None
 
 
 class Prover:

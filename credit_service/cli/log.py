@@ -108,19 +108,18 @@ def export_log(
     data: DataDir = None,
 ) -> None:
     """导出 Write the signed logs as static files in the C2SP tlog-tiles layout; run again, it adds what is new."""
-    from credit_service.audit.checkpoints import latest
     from credit_service.audit.export import export
+    from credit_service.audit.reader import newest_head
     from credit_service.audit.shards import shards
 
     async def use_case(connection: AnyConnection, log: Log, now: datetime) -> list[tuple[str, int, int]]:
         written = []
         for shard in await shards(connection):
-            head = await latest(connection, shard)
+            head = await newest_head(connection, shard)
             if head is not None:
                 target = folder / str(shard.number)
-                written.append(
-                    (shard.origin, head[0], await export(connection, shard, head[1], target, entries=entries))
-                )
+                files = await export(connection, shard, head.note, target, entries=entries)
+                written.append((shard.origin, head.size, files))
         return written
 
     for origin, size, files in _run(data, use_case) or [("nothing signed yet", 0, 0)]:

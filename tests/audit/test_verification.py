@@ -248,6 +248,26 @@ def _umask() -> int:
     return mask
 
 
+async def test_the_demonstration_finds_every_tampering_and_says_when_it_does_not(
+    folder: Path, book: Ledger, tmp_path: Path
+) -> None:
+    keys = [part for key in book.keys.verifiers(ORIGIN) for part in ("--key", str(key))]
+    command = [sys.executable, str(ROOT / "examples" / "tampering.py")]
+
+    def demonstrated(log: Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*command, str(log), *keys], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    told = demonstrated(folder)
+    assert told.returncode == 0, told.stdout + told.stderr
+    rows = [line.split(" | ") for line in told.stdout.splitlines() if " | yes | " in line]
+    assert len(rows) == 9
+    assert {row[2].removesuffix(" |").split(", ")[-1] for row in rows} <= FAULTS.keys()
+    assert f"{SIZE} hashes and {SIZE} entries checked" in told.stdout
+    (folder / BUNDLE).unlink()
+    assert demonstrated(folder).returncode == 1, "a log that does not hold shows nothing"
+    assert demonstrated(tmp_path / "none").returncode == 1
+
+
 def test_the_independent_verifier_is_short_and_ours_in_nothing() -> None:
     source = INDEPENDENT.read_text(encoding="utf-8")
     assert "credit_service" not in source

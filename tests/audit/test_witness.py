@@ -16,6 +16,7 @@ import asyncpg
 import httpx
 import pytest
 
+from credit_service.audit.export import export
 from credit_service.audit.notes import (
     Checkpoint,
     Note,
@@ -25,10 +26,10 @@ from credit_service.audit.notes import (
     parse_signatures,
     signed_by,
 )
-from credit_service.audit.reader import LogReader
+from credit_service.audit.reader import LogReader, newest_head
 from credit_service.audit.shards import open_shard
 from credit_service.audit.tree import Tree
-from credit_service.audit.verification import Trust, verify_log
+from credit_service.audit.verification import Report, Trust, folder_reader, verify_log
 from credit_service.audit.witness_server import Witness, application, new_key
 from credit_service.audit.witnesses import WitnessRefusedError, ask_all, cosign, request_body
 from credit_service.platform.clock import FixedClock
@@ -150,6 +151,25 @@ async def test_published_heads_carry_their_cosignatures(book: Ledger, database: 
     assert verify_log(files.get, trust).witnesses == [NAME]
     bare = {"checkpoint": (await note_of(book)).encode()}
     assert "not-witnessed" in {finding.fault for finding in verify_log(bare.get, trust).findings}
+
+
+async def test_an_export_carries_the_cosignatures(book: Ledger, tmp_path: Path) -> None:
+    """Also when the witness signed only after the head was exported for the first time."""
+    _, http, known = witness_in(tmp_path, book)
+    shard = await open_shard(book.connection)
+    assert shard is not None
+    trust = Trust(book.keys.verifiers(ORIGIN), [Verifier.parse(known.vkey)], quorum=1)
+
+    async def exported() -> Report:
+        head = await newest_head(book.connection, shard)
+        assert head is not None
+        await export(book.connection, shard, head.note, tmp_path / "log", entries=True)
+        return verify_log(folder_reader(tmp_path / "log"), trust)
+
+    assert {finding.fault for finding in (await exported()).findings} == {"not-witnessed"}
+    await cosign(http, book.connection, shard, known, book.clock.now())
+    report = await exported()
+    assert (report.holds, report.witnesses, report.entries) == (True, [NAME], 10)
 
 
 @contextmanager
