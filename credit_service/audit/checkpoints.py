@@ -8,7 +8,7 @@ before it makes the log contradict itself.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ import orjson
 
 from credit_service.audit.events import commitment
 from credit_service.audit.merkle import Frontier
-from credit_service.audit.notes import Checkpoint, Note, NoteError, Verifier, open_checkpoint
+from credit_service.audit.notes import Checkpoint, Note, NoteError, Signer, Verifier, open_checkpoint
 from credit_service.audit.shards import LogCorruptError, Shard, shards, size_of
 from credit_service.audit.signing import LogKeys
 from credit_service.audit.tiles import WIDTH, split
@@ -76,12 +76,41 @@ async def sign(connection: AnyConnection, shard: Shard, keys: LogKeys, now: date
         raise LogCorruptError("tile-altered", f"{shard.origin}: the stored tiles have another root at {size}")
     stored = await latest(connection, shard)
     if stored is None or stored[0] != size:
-        note = Note(checkpoint.text(), tuple(signer.sign(checkpoint.text()) for signer in reversed(signers)))
+        note = _signed(checkpoint, signers)
         keys.remember(shard.origin, note)
-        async with connection.transaction():
-            await connection.executemany(_STORE_KEY, [(str(signer.verifier), now) for signer in signers])
-            await connection.execute(_STORE, shard.number, size, checkpoint.root, str(note), now)
+        await _publish(connection, shard, checkpoint, note, signers, now)
     return checkpoint
+
+
+async def close(connection: AnyConnection, shard: Shard, keys: LogKeys, now: datetime) -> None:
+    """Sign what is left of a log whose tail was lost, so that its last entries can be proved. The caller is ``alone``.
+
+    These entries stand where they stood under the lost head, which stays what is remembered of this log. A log without
+    any head is not signed: nothing says that its entries are those of the lost one.
+    Raises ``LogCorruptError``, and then nothing was signed.
+    """
+    size, frontier = await size_of(connection, shard), Frontier()
+    head = await latest(connection, shard)
+    for each in await connection.fetch(_HEADS, shard.number):
+        await recompute(connection, shard, frontier, each["size"])
+        _check_head(shard, each["note"], frontier, keys)
+    await recompute(connection, shard, frontier, size)
+    if head is not None and head[0] < size:
+        signers = keys.signers(shard.origin)
+        checkpoint = Checkpoint(shard.origin, size, frontier.root())
+        await _publish(connection, shard, checkpoint, _signed(checkpoint, signers), signers, now)
+
+
+def _signed(checkpoint: Checkpoint, signers: Sequence[Signer]) -> Note:
+    return Note(checkpoint.text(), tuple(signer.sign(checkpoint.text()) for signer in reversed(signers)))
+
+
+async def _publish(
+    connection: AnyConnection, shard: Shard, head: Checkpoint, note: Note, signers: Sequence[Signer], now: datetime
+) -> None:
+    async with connection.transaction():
+        await connection.executemany(_STORE_KEY, [(str(signer.verifier), now) for signer in signers])
+        await connection.execute(_STORE, shard.number, head.size, head.root, str(note), now)
 
 
 async def _last_signed(connection: AnyConnection, shard: Shard, keys: LogKeys) -> Checkpoint | None:

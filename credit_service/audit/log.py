@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from credit_service.audit import checkpoints, sequencer
-from credit_service.audit.notes import Checkpoint
+from credit_service.audit.notes import Checkpoint, NoteError
 from credit_service.audit.shards import LogCorruptError, Shard, alone, open_shard, size_of
 from credit_service.audit.signing import LogKeys
 from credit_service.platform.days import day_of
@@ -37,12 +37,19 @@ class Log:
     async def sequence(self, connection: AnyConnection, now: datetime, *, wait: bool = False) -> int:
         """Give every visible event its place; gives how many. Nothing happens while another does it, unless ``wait``.
 
-        With the new year a new log begins, once the head of the old one is signed.
+        With the new year a new log begins, once the head of the old one is signed. Raises ``LogCorruptError`` when the
+        log is shorter than what was signed: another entry in a place that was signed already could never be proved.
         """
         async with alone(connection, wait=wait) as held:
             if not held:
                 return 0
-            return await sequencer.sequence(connection, await self._current(connection, now))
+            shard = await self._current(connection, now)
+            lost = await self._lost(connection, shard)
+            if lost is not None:
+                raise LogCorruptError(
+                    "log-rolled-back", f"{shard.origin}: {lost.size} entries were signed, not all there"
+                )
+            return await sequencer.sequence(connection, shard)
 
     async def checkpoint(self, connection: AnyConnection, now: datetime, *, wait: bool = False) -> Checkpoint | None:
         """Sign the head of the open log. Raises ``LogCorruptError``, and then nothing was signed."""
@@ -58,11 +65,20 @@ class Log:
         """
         async with alone(connection, wait=True):
             shard = await open_shard(connection)
-            lost = self._keys.remembered(shard.origin) if shard is not None else None
-            if shard is None or lost is None or lost.size <= await size_of(connection, shard):
+            lost = await self._lost(connection, shard) if shard is not None else None
+            if shard is None or lost is None:
                 raise LogCorruptError("log-missing", "no log whose tail was lost")
+            await checkpoints.close(connection, shard, self._keys, now)
             number = shard.number + 1
             return await sequencer.open_log(connection, number, origin_of(self._base_url, number), now, lost)
+
+    async def _lost(self, connection: AnyConnection, shard: Shard) -> Checkpoint | None:
+        """The head that was signed last, when the log no longer reaches it."""
+        try:
+            head = self._keys.remembered(shard.origin)
+        except NoteError as error:
+            raise LogCorruptError("checkpoint-forged", f"{shard.origin}: {error}") from error
+        return head if head is not None and head.size > await size_of(connection, shard) else None
 
     async def _current(self, connection: AnyConnection, now: datetime) -> Shard:
         shard, year = await open_shard(connection), day_of(now).year

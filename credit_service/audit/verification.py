@@ -95,7 +95,7 @@ def logs_in(folder: Path) -> list[Path]:
     """A folder that is a log, or that holds one log in each of its folders."""
     if (folder / "checkpoint").exists() or (folder / "tile").exists():
         return [folder]
-    return sorted(each.parent for name in ("checkpoint", "tile") for each in folder.glob(f"*/{name}")) or [folder]
+    return sorted({each.parent for name in ("checkpoint", "tile") for each in folder.glob(f"*/{name}")}) or [folder]
 
 
 def verify_log(read: Read, trust: Trust) -> Report:

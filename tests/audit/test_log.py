@@ -285,9 +285,13 @@ async def test_an_emptied_database_is_not_signed_as_a_new_log(book: Ledger, owne
     for table in ("audit_event", "log_entry", "log_tile", "log_shard", "log_checkpoint", "log_progress"):
         await owner.execute(f"DELETE FROM {table}")
     await book.add(3)
-    await book.sequence()
+    with pytest.raises(LogCorruptError, match="log-rolled-back"):
+        await book.sequence()
     with pytest.raises(LogCorruptError, match="log-rolled-back"):
         await book.checkpoint()
+    await book.log.reopen(book.connection, book.clock.now())
+    assert await owner.fetchval("SELECT count(*) FROM log_checkpoint") == 0, "what is left may be another log's"
+    assert await book.sequence() == 3
 
 
 @pytest.mark.parametrize(

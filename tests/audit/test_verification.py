@@ -192,6 +192,7 @@ async def test_an_empty_log_and_no_key_prove_nothing(folder: Path, book: Ledger,
     empty = tmp_path / "empty"
     empty.mkdir()
     assert logs_in(empty) == [empty]
+    assert logs_in(tmp_path) == [tmp_path / "at-300", folder], "each once"
     assert names(verified(empty, book)) == {"log-missing"}
     head = notes.Checkpoint(
         ORIGIN, 0, bytes.fromhex("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
