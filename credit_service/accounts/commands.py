@@ -273,14 +273,7 @@ async def agency_name(session: AsyncSession, uscc: str) -> str:
 
 async def answers_for(session: AsyncSession, uscc: str) -> frozenset[str]:
     """The agencies whose cases are this one's: its own and those it succeeded, while it is active."""
-    row = await store.agency(session, uscc)
-    if row is None or not row.active:
-        return frozenset()
-    found, fresh = {uscc}, {uscc}
-    while fresh:
-        fresh = set(await store.succeeded_by(session, fresh)) - found
-        found |= fresh
-    return frozenset(found)
+    return frozenset(await store.line(session, uscc))
 
 
 async def division_of(session: AsyncSession, uscc: str) -> str:
@@ -289,6 +282,6 @@ async def division_of(session: AsyncSession, uscc: str) -> str:
     return row.division if row is not None else uscc[2:8]
 
 
-async def below(session: AsyncSession, uscc: str) -> frozenset[str]:
-    """The agencies whose next higher authority this one is."""
-    return frozenset(await store.children(session, uscc))
+async def reach(session: AsyncSession, uscc: str) -> tuple[frozenset[str], frozenset[str]]:
+    """As ``answers_for``, and the agencies whose next higher authority this one is."""
+    return await store.line_and_children(session, uscc)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import Select, delete, literal, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
@@ -96,14 +97,22 @@ async def forget_expired(session: AsyncSession, now: datetime) -> None:
     await session.execute(delete(RevokedToken).where(col(RevokedToken.expires_at) < late))
 
 
-async def succeeded_by(session: AsyncSession, successors: Collection[str]) -> Sequence[str]:
-    """Agencies no longer active that name one of these as their successor."""
-    statement = select(col(Agency.uscc)).where(
-        col(Agency.successor_uscc).in_(successors), col(Agency.active).is_(False)
-    )
-    return (await session.execute(statement)).scalars().all()
+def _line(uscc: str) -> Select[Any]:
+    """An active agency and those no longer active that name one of the line as their successor."""
+    line = select(col(Agency.uscc)).where(col(Agency.uscc) == uscc, col(Agency.active)).cte("line", recursive=True)
+    gone = select(col(Agency.uscc)).where(col(Agency.successor_uscc) == line.c.uscc, col(Agency.active).is_(False))
+    line = line.union(gone)  # and not UNION ALL: a circle of successors ends
+    return select(line.c.uscc)
 
 
-async def children(session: AsyncSession, parent: str) -> Sequence[str]:
-    """Agencies directly under another."""
-    return (await session.execute(select(col(Agency.uscc)).where(col(Agency.parent_uscc) == parent))).scalars().all()
+async def line(session: AsyncSession, uscc: str) -> list[str]:
+    """An agency and those it succeeded, while it is active."""
+    return list((await session.execute(_line(uscc))).scalars())
+
+
+async def line_and_children(session: AsyncSession, uscc: str) -> tuple[frozenset[str], frozenset[str]]:
+    """As ``line``, and the agencies directly under it."""
+    below = select(col(Agency.uscc), literal(True)).where(col(Agency.parent_uscc) == uscc)
+    statement = _line(uscc).add_columns(literal(False)).union_all(below)
+    rows = (await session.execute(statement)).all()
+    return frozenset(code for code, under in rows if not under), frozenset(code for code, under in rows if under)

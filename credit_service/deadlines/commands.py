@@ -34,12 +34,20 @@ from credit_service.platform.days import rfc3339
 from credit_service.platform.errors import Problem
 
 SUBJECT_TYPE = "deadline"
+Held = Stage | StageDeadline
+"""A stage, or its time-limit as ``held_of_case`` gave it."""
 
 
 async def of_case(session: AsyncSession, uscc: str, case_type: str, case_id: UUID) -> Sequence[StageDeadline]:
     """Every time-limit of a case, the oldest first, closed ones too."""
     await session.flush()
     return await store.of_case(session, uscc, case_type, case_id)
+
+
+async def held_of_case(session: AsyncSession, uscc: str, case_type: str, case_id: UUID) -> Sequence[StageDeadline]:
+    """As ``of_case``, held against other changes: what changes a stage takes such a row in its place."""
+    await session.flush()
+    return await store.of_case(session, uscc, case_type, case_id, held=True)
 
 
 async def start(
@@ -55,8 +63,25 @@ async def start(
     since: datetime | None = None,
 ) -> StageDeadline:
     """Start a stage's time-limit at ``now``, or as of an earlier event. Raises ``DEADLINE_RUNNING``."""
+    await session.flush()
     if await store.open_of(session, stage) is not None:
         raise Problem(rules.DEADLINE_RUNNING, extra={"stage": stage.name})
+    return enter(session, calendar, actor, now, stage, terms, agency=agency, reference=reference, since=since)
+
+
+def enter(
+    session: AsyncSession,
+    calendar: WorkingCalendar,
+    actor: Actor,
+    now: datetime,
+    stage: Stage,
+    terms: Terms,
+    *,
+    agency: str,
+    reference: str | None = None,
+    since: datetime | None = None,
+) -> StageDeadline:
+    """As ``start``, for a stage of which the caller, holding its case, has seen that no time-limit is open."""
     row = StageDeadline(
         uscc=stage.uscc,
         id=uuid7(),
@@ -79,7 +104,7 @@ async def start(
     )
     begin(calendar, row, now)
     session.add(row)
-    await keep(session, actor, now, row, "started", None)
+    keep(session, actor, now, row, "started", None)
     return row
 
 
@@ -111,27 +136,27 @@ def plan_attention(calendar: WorkingCalendar, row: StageDeadline) -> None:
         row.attention_at = row.due_at if warning is None else min(warning[1], row.due_at)
 
 
-async def meet(session: AsyncSession, actor: Actor, now: datetime, stage: Stage) -> StageDeadline:
+async def meet(session: AsyncSession, actor: Actor, now: datetime, stage: Held) -> StageDeadline:
     """The stage was done at ``now``, in time or late. Raises ``DEADLINE_NOT_OPEN``."""
     return await _close(session, actor, now, stage, rules.MET, None)
 
 
-async def cancel(session: AsyncSession, actor: Actor, now: datetime, stage: Stage, reason: str) -> StageDeadline:
+async def cancel(session: AsyncSession, actor: Actor, now: datetime, stage: Held, reason: str) -> StageDeadline:
     """The stage need not be done any more. Raises ``DEADLINE_NOT_OPEN``."""
     return await _close(session, actor, now, stage, rules.CANCELLED, reason)
 
 
 async def _close(
-    session: AsyncSession, actor: Actor, now: datetime, stage: Stage, closed_as: str, reason: str | None
+    session: AsyncSession, actor: Actor, now: datetime, stage: Held, closed_as: str, reason: str | None
 ) -> StageDeadline:
     row = await _open(session, stage)
     row.closed_as, row.closed_at, row.attention_at = closed_as, now, None
-    await keep(session, actor, now, row, closed_as, reason)
+    keep(session, actor, now, row, closed_as, reason)
     return row
 
 
 async def pause(
-    session: AsyncSession, calendar: WorkingCalendar, actor: Actor, now: datetime, stage: Stage, reason: str
+    session: AsyncSession, calendar: WorkingCalendar, actor: Actor, now: datetime, stage: Held, reason: str
 ) -> StageDeadline:
     """Stop counting; lateness is not undone.
 
@@ -140,23 +165,23 @@ async def pause(
     row = await _running(session, now, stage)
     row.paused_at = now
     compute(calendar, row)
-    await keep(session, actor, now, row, "paused", reason)
+    keep(session, actor, now, row, "paused", reason)
     return row
 
 
 async def resume(
-    session: AsyncSession, calendar: WorkingCalendar, actor: Actor, now: datetime, stage: Stage
+    session: AsyncSession, calendar: WorkingCalendar, actor: Actor, now: datetime, stage: Held
 ) -> StageDeadline:
     """Count on with what was left. Raises ``DEADLINE_NOT_OPEN`` and ``DEADLINE_NOT_PAUSED``."""
     row = await _open(session, stage)
     if row.paused_at is None:
-        raise Problem(rules.DEADLINE_NOT_PAUSED, extra={"stage": stage.name})
+        raise Problem(rules.DEADLINE_NOT_PAUSED, extra={"stage": row.stage})
     row.amount, row.unit = rules.remaining(calendar, row.run, row.paused_at)
     # A clock that was set back meanwhile does not give back days that were counted before the pause.
     row.counts_since = max(now, row.paused_at)
     row.paused_at = row.remaining = None
     begin(calendar, row, now)
-    await keep(session, actor, now, row, "resumed", None)
+    keep(session, actor, now, row, "resumed", None)
     return row
 
 
@@ -165,7 +190,7 @@ async def extend(
     calendar: WorkingCalendar,
     actor: Actor,
     now: datetime,
-    stage: Stage,
+    stage: Held,
     amount: int,
     reason: str,
 ) -> StageDeadline:
@@ -175,21 +200,21 @@ async def extend(
     """
     row = await _running(session, now, stage)
     if row.extended_at is not None or not 0 < amount <= (row.extension or 0):
-        raise Problem(rules.DEADLINE_NOT_EXTENDABLE, extra={"stage": stage.name, "most": row.extension or 0})
+        raise Problem(rules.DEADLINE_NOT_EXTENDABLE, extra={"stage": row.stage, "most": row.extension or 0})
     run = rules.extended(calendar, row.run, amount, row.rule_unit)
     row.amount, row.extended_by, row.extended_at = run.amount, amount, now
     begin(calendar, row, now)
-    await keep(session, actor, now, row, "extended", reason)
+    keep(session, actor, now, row, "extended", reason)
     return row
 
 
 async def hand_over(
-    session: AsyncSession, actor: Actor, now: datetime, stage: Stage, agency: str, reason: str
+    session: AsyncSession, actor: Actor, now: datetime, stage: Held, agency: str, reason: str
 ) -> StageDeadline:
     """Another agency has to keep the time-limit from now on. Raises ``DEADLINE_NOT_OPEN``."""
     row = await _open(session, stage)
     row.agency_uscc = agency
-    await keep(session, actor, now, row, "handed-over", reason)
+    keep(session, actor, now, row, "handed-over", reason)
     return row
 
 
@@ -206,31 +231,39 @@ async def recompute(
             begin(calendar, row, now)
         if (row.due_at, row.remaining, row.provisional) != before:
             changed += 1
-            await keep(session, actor, now, row, "recomputed", f"calendar {calendar.version}")
+            keep(session, actor, now, row, "recomputed", f"calendar {calendar.version}")
     return len(rows), changed
 
 
-async def _open(session: AsyncSession, stage: Stage) -> StageDeadline:
-    await session.flush()
-    row = await store.open_of(session, stage)
+async def _open(session: AsyncSession, stage: Held) -> StageDeadline:
+    row: StageDeadline | None
+    if isinstance(stage, StageDeadline):
+        row = stage if stage.closed_as is None else None
+    else:
+        await session.flush()
+        row = await store.open_of(session, stage)
     if row is None:
-        raise Problem(rules.DEADLINE_NOT_OPEN, extra={"stage": stage.name})
+        raise Problem(rules.DEADLINE_NOT_OPEN, extra={"stage": _name(stage)})
     return row
 
 
-async def _running(session: AsyncSession, now: datetime, stage: Stage) -> StageDeadline:
+async def _running(session: AsyncSession, now: datetime, stage: Held) -> StageDeadline:
     row = await _open(session, stage)
     if row.paused_at is not None:
-        raise Problem(rules.DEADLINE_PAUSED, extra={"stage": stage.name})
+        raise Problem(rules.DEADLINE_PAUSED, extra={"stage": row.stage})
     if row.over(now):
-        raise Problem(rules.DEADLINE_OVER, extra={"stage": stage.name})
+        raise Problem(rules.DEADLINE_OVER, extra={"stage": row.stage})
     return row
 
 
-async def keep(
+def _name(stage: Held) -> str:
+    return stage.name if isinstance(stage, Stage) else stage.stage
+
+
+def keep(
     session: AsyncSession, actor: Actor, now: datetime, row: StageDeadline, change: str, reason: str | None
 ) -> None:
-    """A version of the time-limit and the audit event that commits to it."""
+    """A version of the time-limit and the audit event that commits to it, written together with the next flush."""
     row.version += 1
     event = events.new_event(
         actor,
@@ -244,7 +277,6 @@ async def keep(
         reason=reason,
     )
     events.append(session, [event])
-    await session.flush()
 
 
 def content_of(row: StageDeadline) -> dict[str, Any]:

@@ -15,8 +15,10 @@ from credit_service.accounts.models import Agency
 from credit_service.deadlines.models import CalendarNotice, Stage, StageDeadline
 
 
-async def of_case(session: AsyncSession, uscc: str, case_type: str, case_id: UUID) -> Sequence[StageDeadline]:
-    """Every time-limit of a case, the oldest first."""
+async def of_case(
+    session: AsyncSession, uscc: str, case_type: str, case_id: UUID, *, held: bool = False
+) -> Sequence[StageDeadline]:
+    """Every time-limit of a case, the oldest first; ``held`` against other changes if so wanted."""
     statement = (
         select(StageDeadline)
         .where(
@@ -26,6 +28,8 @@ async def of_case(session: AsyncSession, uscc: str, case_type: str, case_id: UUI
         )
         .order_by(col(StageDeadline.id))
     )
+    if held:
+        statement = statement.with_for_update().execution_options(populate_existing=True)
     return (await session.execute(statement)).scalars().all()
 
 

@@ -42,7 +42,7 @@ async def _warn(
         return  # a notice has moved the point since it was planned
     agency = await _answerable(session, row.agency_uscc)
     await _owe(session, actor, now, row, agency, Template.DEADLINE_WARNING, f"warning {row.warned}", {})
-    await commands.keep(session, actor, now, row, "warned", f"{row.warned} working days before")
+    commands.keep(session, actor, now, row, "warned", f"{row.warned} working days before")
 
 
 async def _escalate(
@@ -54,7 +54,7 @@ async def _escalate(
     supervisor = await supervisor_of(session, row.agency_uscc)
     days = rules.days_overdue(calendar, row.due_at, now)
     await _owe(session, actor, now, row, supervisor, Template.DEADLINE_OVERDUE, "overdue", {"days_overdue": days})
-    await commands.keep(session, actor, now, row, "escalated", f"to {supervisor}")
+    commands.keep(session, actor, now, row, "escalated", f"to {supervisor}")
 
 
 async def supervisor_of(session: AsyncSession, agency: str) -> str:

@@ -14,9 +14,9 @@ from credit_service.entities.models import Entity, EntityName
 
 async def get(session: AsyncSession, uscc: str, *, lock: bool = False) -> Entity | None:
     """The entity's row; with ``lock`` it is held until the transaction ends, so that its profile has one writer."""
-    statement = select(Entity).where(col(Entity.uscc) == uscc)
-    if lock:
-        statement = statement.with_for_update(key_share=True)
+    if not lock:
+        return await session.get(Entity, uscc)
+    statement = select(Entity).where(col(Entity.uscc) == uscc).with_for_update(key_share=True)
     return (await session.execute(statement)).scalar_one_or_none()
 
 

@@ -24,10 +24,10 @@ async def _data(turn: Turn, template: Template) -> Mapping[str, Value]:
     case, today, reasons = turn.case, day_of(turn.now), turn.body.reason or ""
     outcome = turn.workflow.machine.states[case.state]
     if template is Template.OBJECTION_ACCEPTED:
-        return {"accepted_on": today, "decide_by": await notices.decide_by(turn, "own-decision")}
+        return {"accepted_on": today, "decide_by": notices.decide_by(turn, "own-decision")}
     if template is Template.OBJECTION_FORWARDED:
         source = await accounts.agency_name(turn.session, case.source_uscc)
-        limit = await notices.decide_by(turn, "forwarded-decision", "source-decision")
+        limit = notices.decide_by(turn, "forwarded-decision", "source-decision")
         return {"forwarded_to": source, "decide_by": limit}
     if template is Template.OBJECTION_SUPPLEMENT_REQUESTED:
         return {"materials": reasons, "supplement_by": case.supplement_until or today}

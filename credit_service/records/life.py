@@ -294,7 +294,7 @@ async def heavier_since(session: AsyncSession, record: Record) -> bool:
 async def recorders(session: AsyncSession, record: Record) -> frozenset[str]:
     """The principals who entered what the record says: they do not decide on its repair or an objection to it."""
     entered = {commands.STORED, commands.CORRECTED, NOTICE_SERVED}
-    return frozenset(version.actor for version in await store.versions(session, record) if version.change in entered)
+    return frozenset(await store.authors(session, record, entered))
 
 
 async def dispute(

@@ -62,6 +62,16 @@ async def versions(session: AsyncSession, record: Record) -> Sequence[RecordVers
     return (await session.execute(statement)).scalars().all()
 
 
+async def authors(session: AsyncSession, record: Record, changes: Collection[str]) -> Sequence[str]:
+    """Who made the versions of a record that came of these changes."""
+    statement = select(col(RecordVersion.actor)).where(
+        col(RecordVersion.uscc) == record.uscc,
+        col(RecordVersion.record_id) == record.id,
+        col(RecordVersion.change).in_(changes),
+    )
+    return (await session.execute(statement)).scalars().all()
+
+
 async def standing_of_item(session: AsyncSession, uscc: str, item_code: str) -> Sequence[Record]:
     """An entity's records of one item that nothing has ended."""
     statement = select(Record).where(

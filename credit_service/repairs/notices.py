@@ -33,7 +33,7 @@ async def _data(turn: Turn, template: Template) -> Mapping[str, Value]:
     }
     data = given[template]
     if template in (Template.REPAIR_ACCEPTED, Template.REPAIR_EXTENDED):
-        return {**data, "decide_by": await notices.decide_by(turn, "decide", "total")}
+        return {**data, "decide_by": notices.decide_by(turn, "decide", "total")}
     return data
 
 

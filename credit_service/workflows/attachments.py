@@ -15,7 +15,7 @@ from credit_service.evidence.commands import Subject
 from credit_service.evidence.models import AttachmentList, AttachmentRead
 from credit_service.evidence.routes import FILE_ANSWER, FILE_BODY, SubjectOf
 from credit_service.platform.errors import Problem
-from credit_service.workflows import commands
+from credit_service.workflows import access
 from credit_service.workflows.commands import Workflow, files_of
 from credit_service.workflows.machine import Machine, Party
 from credit_service.workflows.routes import Purpose, state_purpose
@@ -30,7 +30,7 @@ IdempotencyKey = Annotated[str | None, Header(description="幂等键")]
 
 def _read_by(machine: Machine, principal: Principal, case_id: UUID, purpose: str | None) -> SubjectOf:
     async def subject(session: AsyncSession) -> Subject:
-        case, found = await commands.visible_case(session, machine, principal, case_id)
+        case, found = await access.visible_case(session, machine, principal, case_id)
         state_purpose(principal, found, case, purpose)
         return files_of(case)
 
@@ -41,7 +41,7 @@ def _added_by(machine: Machine, principal: Principal, case_id: UUID) -> SubjectO
     """A party of the case, while it is open. Raises ``NOT_FOUND`` and ``CASE_CLOSED``."""
 
     async def subject(session: AsyncSession) -> Subject:
-        case, found = await commands.visible_case(session, machine, principal, case_id)
+        case, found = await access.visible_case(session, machine, principal, case_id)
         if not found or case.closed_at is not None:
             raise Problem(CASE_CLOSED, extra={"state": case.state})
         return files_of(case)
@@ -53,7 +53,7 @@ def _removed_by(machine: Machine, principal: Principal, case_id: UUID) -> Subjec
     """The applicant, before the application is submitted: what was submitted stays on file. Raises as above."""
 
     async def subject(session: AsyncSession) -> Subject:
-        case, found = await commands.visible_case(session, machine, principal, case_id)
+        case, found = await access.visible_case(session, machine, principal, case_id)
         if Party.APPLICANT not in found or case.submitted_at is not None:
             raise Problem(CASE_CLOSED, extra={"state": case.state})
         return files_of(case)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from typing import Any
@@ -12,11 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
 from credit_service.accounts import commands as accounts
-from credit_service.accounts.rules import Principal, Role
+from credit_service.accounts.rules import Principal
 from credit_service.audit import events
 from credit_service.catalogue.models import Catalogue
 from credit_service.catalogue.rule_models import DeadlineRule
 from credit_service.deadlines.calendars import load_calendar
+from credit_service.deadlines.models import StageDeadline
 from credit_service.entities import commands as entities
 from credit_service.evidence import commands as evidence
 from credit_service.evidence.commands import Subject
@@ -30,13 +31,12 @@ from credit_service.platform.errors import (
     FieldError,
     Problem,
 )
-from credit_service.records import life
 from credit_service.records.models import Record
-from credit_service.workflows import gates, rules, store, timing
+from credit_service.workflows import access, gates, rules, store, timing
 from credit_service.workflows.contract import Material, StepBody
 from credit_service.workflows.machine import Machine, Party, Step
 from credit_service.workflows.models import Case
-from credit_service.workflows.rules import NO_COMPETENT_AUTHORITY, Standing
+from credit_service.workflows.rules import NO_COMPETENT_AUTHORITY
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,49 +113,6 @@ def files_of(case: Case) -> Subject:
     return Subject(case.uscc, case.type, case.id)
 
 
-async def standing_of(session: AsyncSession, principal: Principal) -> Standing:
-    """What a principal is to cases. An agency answers for those it succeeded."""
-    agencies: frozenset[str] = frozenset()
-    if principal.agency_uscc is not None and principal.role is Role.SUBMITTER:
-        agencies = await accounts.answers_for(session, principal.agency_uscc)
-    entity = principal.entity_uscc if principal.role is Role.SUBJECT else None
-    return Standing(principal.id, principal.agency_uscc, entity, agencies)
-
-
-def parties(standing: Standing, case: Case) -> frozenset[Party]:
-    """What a principal is to the case."""
-    return standing.parties(
-        applicant=case.applicant,
-        applicants=(case.applicant_uscc, case.agent_uscc),
-        handler_uscc=case.handler_uscc,
-        source_uscc=case.source_uscc if case.source_uscc != case.handler_uscc else "",
-    )
-
-
-async def visible_case(
-    session: AsyncSession, machine: Machine, principal: Principal, case_id: UUID
-) -> tuple[Case, frozenset[Party]]:
-    """The case, and what the caller is to it.
-
-    It is for its parties, for regulators of the handling agency and for the agency above it. Others' and others' drafts
-    do not exist: raises ``NOT_FOUND``.
-    """
-    case = await store.by_id(session, machine.name, case_id)
-    if case is None:
-        raise Problem(NOT_FOUND)
-    found = parties(await standing_of(session, principal), case)
-    if case.submitted_at is None:
-        found &= {Party.APPLICANT}
-    if not found and not (case.submitted_at is not None and await _oversees(session, principal, case)):
-        raise Problem(NOT_FOUND)
-    return case, found
-
-
-async def _oversees(session: AsyncSession, principal: Principal, case: Case) -> bool:
-    agency = principal.agency_uscc
-    return agency is not None and agency in (case.handler_uscc, await accounts.parent_of(session, case.handler_uscc))
-
-
 async def competent(session: AsyncSession, record: Record) -> str:
     """Who decides about a record: the authority that determined it, or its successor (谁认定、谁修复).
 
@@ -205,7 +162,8 @@ async def open_case(
         submitted_at=caller.now if "received" in step.events else None,
         changed_at=caller.now,
     )
-    turn = await _turn(session, caller, workflow, case, record, step, body)
+    division = await entities.division_of(session, record.uscc)
+    turn = await _turn(session, caller, workflow, case, record, step, body, division, ())
     await _check_attachments(turn)
     for name in step.guards:
         await workflow.guards[name](turn)
@@ -227,15 +185,26 @@ async def _turn(
     record: Record,
     step: Step,
     body: StepBody,
+    entity_division: str,
+    limits: Iterable[StageDeadline],
 ) -> Turn:
-    division = await entities.division_of(session, record.uscc)
     plan = timing.plan_of(
         await load_calendar(session),
-        workflow.limits(caller, record, case.division, division),
+        workflow.limits(caller, record, case.division, entity_division),
+        limits,
         cut_off=caller.cut_off,
         warn_before=caller.warn_before,
     )
     return Turn(session, caller, workflow, case, record, step, body, plan)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A case after a step, its time-limits, and what the caller is to it."""
+
+    case: Case
+    limits: Sequence[StageDeadline]
+    parties: frozenset[Party]
 
 
 async def take(
@@ -246,25 +215,25 @@ async def take(
     action: str,
     body: StepBody,
     if_match: str | None,
-) -> Case:
+) -> Taken:
     """Take one step, if it is legal, the caller has seen the newest version and every guard lets it pass.
 
     The entity's row is held first, as by every writer of its file, so two officers at once are one after the other.
     Raises ``NOT_FOUND``, ``PRECONDITION_REQUIRED``, ``PRECONDITION_FAILED`` with the new state, ``CASE_ACTION_ILLEGAL``
     and what the guards raise.
     """
-    machine = workflow.machine
-    seen, _ = await visible_case(session, machine, caller.principal, case_id)
-    record = await life.held(session, seen.record_id)
-    await session.refresh(seen)
-    case, found = await visible_case(session, machine, caller.principal, case_id)
+    held = await store.held(session, workflow.machine.name, case_id)
+    if held is None:
+        raise Problem(NOT_FOUND)
+    case, record, entity = held
+    found = await access.seen_as(session, caller.principal, case)
     if if_match is None:
         raise Problem(PRECONDITION_REQUIRED, errors=[FieldError("header:If-Match", "required for an update")])
     if if_match.strip() not in ("*", version_tag(case)):
         raise Problem(PRECONDITION_FAILED, extra={"current": version_tag(case), "state": case.state})
     _check_authorisation(caller, case)
-    await _perform(session, caller, workflow, case, record, action, body, found)
-    return case
+    limits = await _perform(session, caller, workflow, case, record, action, body, found, entity.division)
+    return Taken(case, limits, found)
 
 
 def _check_authorisation(caller: Caller, case: Case) -> None:
@@ -286,8 +255,9 @@ async def perform(
     body: StepBody,
 ) -> None:
     """As ``take``, for a case and its record that the caller holds and has just seen."""
-    found = parties(await standing_of(session, caller.principal), case)
-    await _perform(session, caller, workflow, case, record, action, body, found)
+    found = access.parties(await access.standing_of(session, caller.principal), case)
+    division = await entities.division_of(session, record.uscc)
+    await _perform(session, caller, workflow, case, record, action, body, found, division)
 
 
 async def _perform(
@@ -299,9 +269,12 @@ async def _perform(
     action: str,
     body: StepBody,
     found: frozenset[Party],
-) -> None:
+    entity_division: str,
+) -> Sequence[StageDeadline]:
+    """Gives the case's time-limits after the step."""
     step = rules.legal_step(workflow.machine, case.state, action, found)
-    turn = await _turn(session, caller, workflow, case, record, step, body)
+    limits = await timing.held(session, case)
+    turn = await _turn(session, caller, workflow, case, record, step, body, entity_division, limits)
     await _check_attachments(turn)
     for name in step.guards:
         await workflow.guards[name](turn)
@@ -313,8 +286,11 @@ async def _perform(
         await workflow.effects[name](turn)
     await _move(turn, acting)
     keep(session, caller.actor, caller.now, case, action, body.reason)
+    # What a step changes is written at once, its notice with it: the notice asks for nothing that the step changes.
+    with session.no_autoflush:
+        await workflow.tell(turn)
     await session.flush()
-    await workflow.tell(turn)
+    return turn.plan.rows
 
 
 async def _check_attachments(turn: Turn) -> None:
@@ -349,7 +325,7 @@ async def _move(turn: Turn, acting: frozenset[Party]) -> None:
         case.submitted_at = now
     await timing.advance(turn.session, turn.actor, now, case, step, turn.plan, turn.body.reason or step.label_zh)
     if step.ends:
-        on_time = await timing.was_on_time(turn.session, case)
+        on_time = timing.was_on_time(turn.plan)
         case.closed_at, case.on_time = now, on_time
     elif case.state not in turn.workflow.machine.closed:
         case.closed_at = case.on_time = None
@@ -365,9 +341,8 @@ async def _hand_over(turn: Turn) -> None:
     case.division, case.assignee = await accounts.division_of(turn.session, agency), None
     if case.source_uscc == before:
         case.source_uscc = agency
-    reason = f"承继 {before}"
-    await timing.hand_over(turn.session, turn.actor, turn.now, case, before, reason)
-    keep(turn.session, turn.actor, turn.now, case, HANDED_OVER, reason)
+    await timing.hand_over(turn.session, turn.actor, turn.now, turn.plan, before, agency)
+    keep(turn.session, turn.actor, turn.now, case, HANDED_OVER, timing.succession(before))
 
 
 HANDED_OVER = "hand-over"

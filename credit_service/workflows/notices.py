@@ -26,7 +26,7 @@ async def tell_applicants(turn: Turn, template: Template, data: Mapping[str, Val
         await parts.owe(turn, Recipient.entity(uscc), template, both | dict(data))
 
 
-async def decide_by(turn: Turn, *stages: str) -> date | str:
+def decide_by(turn: Turn, *stages: str) -> date | str:
     """The last day of the first of these stages that runs, as a notice names it."""
-    row = await timing.due_of(turn.session, turn.case, *stages)
+    row = timing.due_of(turn.plan, *stages)
     return last_day_of(row.due_at) if row is not None and row.due_at is not None else "法定期限届满"

@@ -14,7 +14,7 @@ from sqlmodel import col
 from credit_service.accounts import commands as accounts
 from credit_service.accounts.rules import Principal, Role
 from credit_service.platform.days import day_of, start_of
-from credit_service.workflows import commands, store
+from credit_service.workflows import store
 from credit_service.workflows.models import Case, QueueCounts
 
 
@@ -39,14 +39,14 @@ class Reach(NamedTuple):
 
 
 async def reach_of(session: AsyncSession, principal: Principal, now: datetime) -> Reach:
-    standing = await commands.standing_of(session, principal)
-    agency = principal.agency_uscc
-    below = await accounts.below(session, agency) if agency is not None else frozenset()
-    return Reach(principal, standing.agencies, below, now)
+    if principal.agency_uscc is None:
+        return Reach(principal, frozenset(), frozenset(), now)
+    line, below = await accounts.reach(session, principal.agency_uscc)
+    return Reach(principal, line if principal.role is Role.SUBMITTER else frozenset(), below, now)
 
 
 def visible(reach: Reach) -> ColumnElement[bool]:
-    """The same as ``commands.visible_case`` in SQL."""
+    """The same as ``access.visible_case`` in SQL."""
     principal = reach.principal
     submitted = col(Case.submitted_at).is_not(None)
     if principal.role is Role.SUBJECT:

@@ -19,7 +19,7 @@ from credit_service.accounts.rules import Permission, Principal, audience_of
 from credit_service.platform import paging
 from credit_service.platform.http import actor_of, change, json_answer
 from credit_service.platform.idempotency import StoredAnswer
-from credit_service.workflows import commands, queues, store, views
+from credit_service.workflows import access, commands, queues, store, timing, views
 from credit_service.workflows.commands import Caller, Workflow
 from credit_service.workflows.contract import StepBody
 from credit_service.workflows.machine import Party, Step
@@ -69,8 +69,8 @@ def caller_of(request: Request, principal: Principal) -> Caller:
 
 async def read_of(session: AsyncSession, caller: Caller, workflow: Workflow, case: Case) -> CaseRead:
     """The case as the caller sees it."""
-    found = commands.parties(await commands.standing_of(session, caller.principal), case)
-    return await views.read(session, workflow.machine, case, found, caller.now)
+    found = access.parties(await access.standing_of(session, caller.principal), case)
+    return views.read(workflow.machine, case, await timing.rows_of(session, case), found, caller.now)
 
 
 def state_purpose(principal: Principal, found: Collection[Party], case: Case, stated: str | None) -> None:
@@ -116,17 +116,17 @@ def add_reading(router: APIRouter, workflow: Workflow, path: str) -> None:
     ) -> CaseRead:
         now = request.app.state.clock.now()
         async with request.app.state.database.transaction() as session:
-            case, found = await commands.visible_case(session, machine, principal, case_id)
+            case, found = await access.visible_case(session, machine, principal, case_id)
             state_purpose(principal, found, case, credit_purpose)
             response.headers["ETag"] = commands.version_tag(case)
-            return await views.read(session, machine, case, found, now)
+            return views.read(machine, case, await timing.rows_of(session, case), found, now)
 
     async def read_timeline(
         request: Request, case_id: Id, principal: Reader, credit_purpose: Purpose = None
     ) -> Timeline:
         now = request.app.state.clock.now()
         async with request.app.state.database.transaction() as session:
-            case, found = await commands.visible_case(session, machine, principal, case_id)
+            case, found = await access.visible_case(session, machine, principal, case_id)
             state_purpose(principal, found, case, credit_purpose)
             return await views.timeline(session, machine, case, principal, found, now)
 
@@ -135,7 +135,7 @@ def add_reading(router: APIRouter, workflow: Workflow, path: str) -> None:
     ) -> ActionList:
         now = request.app.state.clock.now()
         async with request.app.state.database.transaction() as session:
-            case, found = await commands.visible_case(session, machine, principal, case_id)
+            case, found = await access.visible_case(session, machine, principal, case_id)
             state_purpose(principal, found, case, credit_purpose)
             response.headers["ETag"] = commands.version_tag(case)
             return await views.actions(session, machine, case, found, now)
@@ -189,12 +189,12 @@ def _endpoint(workflow: Workflow, step: Step, model: type[StepBody]) -> Callable
     ) -> Response:
         caller = caller_of(request, principal)
 
-        async def taken(session: AsyncSession) -> StoredAnswer:
-            case = await commands.take(session, caller, workflow, case_id, step.action, body, if_match)
-            shown = await read_of(session, caller, workflow, case)
-            return json_answer(shown.model_dump(mode="json"), 200, {"ETag": commands.version_tag(case)})
+        async def run(session: AsyncSession) -> StoredAnswer:
+            taken = await commands.take(session, caller, workflow, case_id, step.action, body, if_match)
+            shown = views.read(workflow.machine, taken.case, taken.limits, taken.parties, caller.now)
+            return json_answer(shown.model_dump(mode="json"), 200, {"ETag": commands.version_tag(taken.case)})
 
-        return await change(request, principal, taken)
+        return await change(request, principal, run)
 
     # The framework reads what a step takes, and who may take it, from the annotations of its endpoint.
     annotations: dict[str, Any] = {"body": model, "principal": Annotated[Principal, Depends(requires(permission))]}

@@ -12,12 +12,37 @@ from sqlmodel import col
 
 from credit_service.audit.models import AuditEvent
 from credit_service.deadlines.models import StageDeadline
+from credit_service.entities.models import Entity
+from credit_service.records.models import Record
 from credit_service.workflows.models import Case
 
 
 async def by_id(session: AsyncSession, case_type: str, case_id: UUID) -> Case | None:
     statement = select(Case).where(col(Case.id) == case_id, col(Case.type) == case_type)
     return (await session.execute(statement)).scalar_one_or_none()
+
+
+async def held(session: AsyncSession, case_type: str, case_id: UUID) -> tuple[Case, Record, Entity] | None:
+    """A case and its record as they are once the entity's row is held: one writer of its file at a time."""
+    whose = (
+        select(Entity)
+        .join(Case, col(Case.uscc) == col(Entity.uscc))
+        .where(col(Case.id) == case_id, col(Case.type) == case_type)
+        .with_for_update(key_share=True, of=Entity)
+        .execution_options(populate_existing=True)
+    )
+    entity = (await session.execute(whose)).scalar_one_or_none()
+    if entity is None:
+        return None
+    # A statement of its own: it sees what the row's last holder has committed.
+    statement = (
+        select(Case, Record)
+        .join(Record, and_(col(Record.uscc) == col(Case.uscc), col(Record.id) == col(Case.record_id)))
+        .where(col(Case.uscc) == entity.uscc, col(Case.id) == case_id)
+        .execution_options(populate_existing=True)
+    )
+    case, record = (await session.execute(statement)).one()
+    return case, record, entity
 
 
 async def on_record(session: AsyncSession, uscc: str, record_id: UUID, case_type: str) -> Sequence[Case]:

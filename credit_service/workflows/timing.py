@@ -29,15 +29,22 @@ class Limit(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """The calendar in use, and the limit of each stage."""
+    """The calendar in use, the limit of each stage, and the time-limits that the case has, held."""
 
     calendar: WorkingCalendar
     limits: Mapping[str, Limit]
+    rows: list[StageDeadline]
+
+    @property
+    def running(self) -> dict[str, StageDeadline]:
+        """The open time-limits by stage."""
+        return {row.stage: row for row in self.rows if row.closed_as is None}
 
 
 def plan_of(
     calendar: WorkingCalendar,
     rules: Mapping[str, DeadlineRule],
+    rows: Iterable[StageDeadline],
     *,
     cut_off: time | None,
     warn_before: tuple[int, ...],
@@ -47,52 +54,53 @@ def plan_of(
         stage: Limit(terms_of(rule, cut_off=cut_off, warn_before=warn_before), event_of(rule.starts))
         for stage, rule in rules.items()
     }
-    return Plan(calendar, limits)
+    return Plan(calendar, limits, list(rows))
 
 
 async def advance(
     session: AsyncSession, actor: Actor, now: datetime, case: Case, step: Step, plan: Plan, reason: str
 ) -> None:
     """Move the case's time-limits as its step says. What is over stays over: it is counted and decides nothing."""
-    running = {row.stage: row for row in await _rows(session, case) if row.closed_as is None}
+    running = plan.running
     for name in step.meets:
         if name in running:
-            await deadlines.meet(session, actor, now, _stage(case, name))
-            del running[name]
+            await deadlines.meet(session, actor, now, running.pop(name))
     if step.ends:
-        for name in running:
-            await deadlines.cancel(session, actor, now, _stage(case, name), f"{case.type}.{step.action}")
+        for row in running.values():
+            await deadlines.cancel(session, actor, now, row, f"{case.type}.{step.action}")
         running = {}
-    for name, row in running.items():
+    for row in running.values():
         if step.pauses and row.due_at is not None and not row.over(now):
-            await deadlines.pause(session, plan.calendar, actor, now, _stage(case, name), reason)
+            await deadlines.pause(session, plan.calendar, actor, now, row, reason)
         if step.resumes and row.due_at is None:
-            await deadlines.resume(session, plan.calendar, actor, now, _stage(case, name))
+            await deadlines.resume(session, plan.calendar, actor, now, row)
     if step.extends:
         await _extend(session, actor, now, case, step.extends, plan, reason)
     case.events = case.events | dict.fromkeys(step.events, rfc3339(now))
-    await _start(session, actor, now, case, [name for name in step.starts if name not in running], plan)
+    starting = [name for name in step.starts if name not in running]
+    if any(row.stage in starting for row in plan.rows):
+        await session.flush()  # a stage has one open time-limit: its former one is closed before it starts anew
+    _start(session, actor, now, case, starting, plan)
 
 
-async def _start(
-    session: AsyncSession, actor: Actor, now: datetime, case: Case, names: Iterable[str], plan: Plan
-) -> None:
+def _start(session: AsyncSession, actor: Actor, now: datetime, case: Case, names: Iterable[str], plan: Plan) -> None:
     """Start what counts from an event that has happened; the count begins with the event, not with the step."""
     for name in names:
         limit = plan.limits.get(name)
         if limit is None or limit.event not in case.events:
             continue
-        await deadlines.start(
+        row = deadlines.enter(
             session,
             plan.calendar,
             actor,
             now,
-            _stage(case, name),
+            Stage(case.uscc, case.type, case.id, name),
             limit.terms,
             since=datetime.fromisoformat(case.events[limit.event]),
             agency=case.source_uscc if name == "source-decision" else case.handler_uscc,
             reference=case.reference,
         )
+        plan.rows.append(row)
 
 
 async def _extend(
@@ -102,32 +110,37 @@ async def _extend(
     amount = plan.limits[name].terms.extension if name in plan.limits else None
     if amount is None:
         raise Problem(EXTENSION_NOT_ALLOWED, errors=[FieldError("", f"{name}: no extension in its rule")])
-    await deadlines.extend(session, plan.calendar, actor, now, _stage(case, name), amount, reason)
-    if any(row.stage == "total" and row.closed_as is None for row in await _rows(session, case)):
-        await deadlines.cancel(session, actor, now, _stage(case, "total"), reason)
+    stage = plan.running.get(name, Stage(case.uscc, case.type, case.id, name))
+    await deadlines.extend(session, plan.calendar, actor, now, stage, amount, reason)
+    if "total" in plan.running:
+        await deadlines.cancel(session, actor, now, plan.running["total"], reason)
 
 
-async def hand_over(session: AsyncSession, actor: Actor, now: datetime, case: Case, before: str, reason: str) -> None:
-    """The open time-limits of the agency ``before`` are the case's present handler's now."""
-    for row in await _rows(session, case):
-        if row.closed_as is None and row.agency_uscc == before:
-            await deadlines.hand_over(session, actor, now, _stage(case, row.stage), case.handler_uscc, reason)
+async def hand_over(session: AsyncSession, actor: Actor, now: datetime, plan: Plan, before: str, after: str) -> None:
+    """The open time-limits of the agency ``before`` are those of ``after`` now."""
+    for row in plan.running.values():
+        if row.agency_uscc == before:
+            await deadlines.hand_over(session, actor, now, row, after, succession(before))
 
 
-async def due_of(session: AsyncSession, case: Case, *stages: str) -> StageDeadline | None:
+def succession(before: str) -> str:
+    """The reason for which an agency's case is another's."""
+    return f"承继 {before}"
+
+
+def due_of(plan: Plan, *stages: str) -> StageDeadline | None:
     """The open time-limit of the first of these stages that has one."""
-    running = {row.stage: row for row in await _rows(session, case) if row.closed_as is None}
-    return next((running[stage] for stage in stages if stage in running), None)
+    return next((plan.running[stage] for stage in stages if stage in plan.running), None)
 
 
-async def views(session: AsyncSession, case: Case, now: datetime) -> list[DeadlineView]:
-    """The case's time-limits, the oldest first."""
-    return [_view(row, now) for row in await _rows(session, case)]
+def views(rows: Iterable[StageDeadline], now: datetime) -> list[DeadlineView]:
+    """Time-limits as they are shown."""
+    return [_view(row, now) for row in rows]
 
 
-async def was_on_time(session: AsyncSession, case: Case) -> bool:
+def was_on_time(plan: Plan) -> bool:
     """Whether every time-limit that the case had was met in time."""
-    return not any(row.closed_at is not None and row.over(row.closed_at) for row in await _rows(session, case))
+    return not any(row.closed_at is not None and row.over(row.closed_at) for row in plan.rows)
 
 
 def _view(row: StageDeadline, now: datetime) -> DeadlineView:
@@ -147,9 +160,11 @@ def _view(row: StageDeadline, now: datetime) -> DeadlineView:
     )
 
 
-async def _rows(session: AsyncSession, case: Case) -> Sequence[StageDeadline]:
+async def rows_of(session: AsyncSession, case: Case) -> Sequence[StageDeadline]:
+    """The case's time-limits, the oldest first."""
     return await deadlines.of_case(session, case.uscc, case.type, case.id)
 
 
-def _stage(case: Case, name: str) -> Stage:
-    return Stage(case.uscc, case.type, case.id, name)
+async def held(session: AsyncSession, case: Case) -> Sequence[StageDeadline]:
+    """The same for a step that changes them."""
+    return await deadlines.held_of_case(session, case.uscc, case.type, case.id)

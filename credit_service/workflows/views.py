@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from credit_service.accounts.rules import Principal
 from credit_service.audit.events import account_of
+from credit_service.deadlines.models import StageDeadline
 from credit_service.workflows import rules, store, timing
 from credit_service.workflows.commands import HANDED_OVER
 from credit_service.workflows.machine import Machine, Party, Step
@@ -36,14 +37,14 @@ def view(machine: Machine, case: Case, *, officer: bool) -> CaseView:
     return CaseView(**shown, state_zh=machine.states[case.state], assignee=case.assignee if officer else None)
 
 
-async def read(
-    session: AsyncSession, machine: Machine, case: Case, parties: Collection[Party], now: datetime
+def read(
+    machine: Machine, case: Case, limits: Iterable[StageDeadline], parties: Collection[Party], now: datetime
 ) -> CaseRead:
     """A case with its time-limits and what the caller may do now."""
     shown = view(machine, case, officer=bool({Party.HANDLER, Party.SOURCE} & set(parties)))
     return CaseRead(
         **shown.model_dump(),
-        deadlines=await timing.views(session, case, now),
+        deadlines=timing.views(limits, now),
         actions=rules.possible(machine, case.state, parties),
     )
 
@@ -52,7 +53,8 @@ async def actions(
     session: AsyncSession, machine: Machine, case: Case, parties: Collection[Party], now: datetime
 ) -> ActionList:
     """What the caller may do now, and until when it is due."""
-    deadlines = [found for found in await timing.views(session, case, now) if found.closed_as is None]
+    limits = await timing.rows_of(session, case)
+    deadlines = [found for found in timing.views(limits, now) if found.closed_as is None]
     possible = [machine.by_action[name] for name in rules.possible(machine, case.state, parties)]
     return ActionList(
         state=case.state,
@@ -99,4 +101,4 @@ async def timeline(
             )
         )
     entries.sort(key=lambda entry: entry.version)
-    return Timeline(entries=entries, deadlines=await timing.views(session, case, now))
+    return Timeline(entries=entries, deadlines=timing.views(await timing.rows_of(session, case), now))
