@@ -290,6 +290,7 @@ def _repair(head: dict[str, Any], body: Entry) -> rule_models.Rule:
         fraud=_fraud(fraud) if fraud else None,
         litigation_suspends_publicity=body.get("litigation_suspends_publicity", False),
         third_party_precedence=body.get("third_party_precedence"),
+        statutory_terms_run_out=body.get("statutory_terms_run_out", False),
         deadlines=frozen(dict(body.get("deadlines", {}))),
     )
 
@@ -328,6 +329,15 @@ def _ceiling(head: dict[str, Any], body: Entry) -> rule_models.Rule:
     return rule_models.CeilingRule(**head, maximum=Decimal(body["maximum"]), of=body["of"])
 
 
+def _report(head: dict[str, Any], body: Entry) -> rule_models.Rule:
+    return rule_models.ReportRule(
+        **head,
+        jurisdiction=body["jurisdiction"],
+        procedures=frozenset(body.get("procedures", ())),
+        repaired_items=body.get("repaired_items"),
+    )
+
+
 _BUILDERS: Mapping[str, Callable[[dict[str, Any], Entry], rule_models.Rule]] = {
     "severity": _severity,
     "publicity": _publicity,
@@ -337,4 +347,5 @@ _BUILDERS: Mapping[str, Callable[[dict[str, Any], Entry], rule_models.Rule]] = {
     "objection": _objection,
     "deadline": _deadline,
     "ceiling": _ceiling,
+    "report": _report,
 }

@@ -151,7 +151,10 @@ class Fraud:
 
 @dataclass(frozen=True, slots=True)
 class RepairRule(Rule):
-    """信用修复. ``deadlines`` maps a step to the name of a deadline rule; ``early_after`` is an ISO 8601 period."""
+    """信用修复. ``deadlines`` maps a step to the name of a deadline rule; ``early_after`` is an ISO 8601 period.
+
+    ``statutory_terms_run_out``: a measure with a statutory term is not lifted before its term ends.
+    """
 
     conditions: tuple[str, ...]
     materials: tuple[str, ...]
@@ -160,6 +163,7 @@ class RepairRule(Rule):
     fraud: Fraud | None
     litigation_suspends_publicity: bool
     third_party_precedence: str | None
+    statutory_terms_run_out: bool
     deadlines: Mapping[str, str]
 
 
@@ -199,3 +203,16 @@ class CeilingRule(Rule):
 
     maximum: Decimal
     of: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRule(Rule):
+    """信用报告: one answer to what a jurisdiction's report shows; sources that disagree are rules of their own.
+
+    ``procedures``: the penalties in it were decided by these (simple, ordinary). ``repaired_items``: marked (已修复)
+    or not-shared (停止共享和使用). A rule answers one of the two.
+    """
+
+    jurisdiction: str
+    procedures: frozenset[str]
+    repaired_items: str | None

@@ -76,7 +76,7 @@ class RuleView(_View):
     """A version of a rule 规则."""
 
     kind: str = ApiField(
-        description="种类 severity, publicity, retention, notice, repair, objection, deadline or ceiling"
+        description="种类 severity, publicity, retention, notice, repair, objection, deadline, ceiling or report"
     )
     name: str = ApiField(description="规则名称 Name")
     version: str = ApiField(description="版本 Version")

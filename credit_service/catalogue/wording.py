@@ -24,6 +24,7 @@ repair|信用修复|Repair
 objection|异议|Objection
 deadline|时限|Time-limit
 ceiling|限额|Ceiling
+report|信用报告|Report
 """)
 
 SECTIONS = _words("""
@@ -72,6 +73,7 @@ fraud.restarts_term|重新起算|term starts anew
 fraud.status|核实程度|verified
 litigation_suspends_publicity|复议诉讼期间暂停公示|litigation suspends publicity
 third_party_precedence|不一致时以此为准|prevails where others differ
+statutory_terms_run_out|法定期限届满前不解除措施|measures with a statutory term run out
 deadlines|时限|time-limits
 jurisdiction|适用地区|jurisdiction
 grounds|理由|grounds
@@ -82,6 +84,8 @@ unit|单位|unit
 extension|可延长|extension
 at_least|不少于|a shortest term
 of|事项|of
+procedures|列入的处罚程序|penalties by procedure
+repaired_items|已修复信息|repaired items
 given_facts|另行提供的事实|facts given beside the record
 """)
 
@@ -117,6 +121,12 @@ past-its-term|超过公示期|past its term
 wrongly-listed|错误列入|wrongly listed
 not-removed|应移出未移出|not removed
 repair-result-wrong|修复结果有误|repair result wrong
+simple|简易程序|simple procedure
+ordinary|普通程序|ordinary procedure
+marked|注明已修复|marked as repaired
+not-shared|停止共享和使用|no longer shared or used
+national|全国|national
+chongqing|重庆|Chongqing
 """)
 
 LEVELS = _words("""

@@ -53,6 +53,31 @@ def test_the_five_year_list_and_the_three_year_list_are_two_lists() -> None:
     assert {basis.document for basis in five.legal_basis} & {basis.document for basis in three.legal_basis} == set()
 
 
+def test_a_report_marks_what_order_36_no_longer_shares() -> None:
+    """Both answers hold today, each with its own status: the mark comes from an article, the stop from the text."""
+    marked, stopped = rule("report", "special-report-repaired-items"), rule("report", "repaired-items")
+    assert (marked.in_force(TODAY), stopped.in_force(TODAY)) == (True, True)
+    assert (marked.repaired_items, marked.status) == ("marked", "secondary")
+    assert (stopped.repaired_items, stopped.status) == ("not-shared", "verified")
+    assert [(b.document, b.article) for b in stopped.legal_basis] == [("ndrc-order-36", "第三条")]
+    assert "stop-sharing" in rule("repair", "ndrc").effects
+
+
+def test_the_national_report_and_that_of_chongqing_differ_in_the_simple_procedure() -> None:
+    both = [rule("report", f"special-report-penalties{place}") for place in ("", "-chongqing")]
+    assert [(each.jurisdiction, each.status) for each in both] == [("national", "verified"), ("chongqing", "verified")]
+    national, chongqing = (each.procedures for each in both)
+    assert national - chongqing == {"simple"}
+    field = next(f for f in CATALOGUE.latest("administrative-penalty").fields if f.name == "procedure")
+    assert national == set(field.values)
+
+
+def test_order_58_let_statutory_terms_run_out_and_nothing_says_that_order_36_does() -> None:
+    old, new = rule("repair", "ndrc", date(2026, 3, 31)), rule("repair", "ndrc")
+    assert (old.version, old.statutory_terms_run_out, old.status) == ("ndrc-order-58-repair", True, "memory")
+    assert (new.version, new.statutory_terms_run_out) == ("ndrc-order-36-repair", False)
+
+
 def test_what_was_not_read_says_so() -> None:
     """Section 12 no. 7 and 8: the draft revision of Order 44, the figures of Order 36 and 107 that nobody read."""
     assert "not known to be in force" in rule("publicity", "market-regulation-serious-list").note
