@@ -76,7 +76,7 @@ async def sign(connection: AnyConnection, shard: Shard, keys: LogKeys, now: date
         raise LogCorruptError("tile-altered", f"{shard.origin}: the stored tiles have another root at {size}")
     stored = await latest(connection, shard)
     if stored is None or stored[0] != size:
-        note = _signed(checkpoint, signers)
+        note = _signed(checkpoint, signers, keys)
         keys.remember(shard.origin, note)
         await _publish(connection, shard, checkpoint, note, signers, now)
     return checkpoint
@@ -98,11 +98,13 @@ async def close(connection: AnyConnection, shard: Shard, keys: LogKeys, now: dat
     if head is not None and head[0] < size:
         signers = keys.signers(shard.origin)
         checkpoint = Checkpoint(shard.origin, size, frontier.root())
-        await _publish(connection, shard, checkpoint, _signed(checkpoint, signers), signers, now)
+        await _publish(connection, shard, checkpoint, _signed(checkpoint, signers, keys), signers, now)
 
 
-def _signed(checkpoint: Checkpoint, signers: Sequence[Signer]) -> Note:
-    return Note(checkpoint.text(), tuple(signer.sign(checkpoint.text()) for signer in reversed(signers)))
+def _signed(checkpoint: Checkpoint, signers: Sequence[Signer], keys: LogKeys) -> Note:
+    text = checkpoint.text()
+    made = [signer.sign(text) for signer in reversed(signers)]
+    return Note(text, (*made, keys.sm2.sign(text)) if keys.sm2 else tuple(made))
 
 
 async def _publish(

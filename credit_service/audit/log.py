@@ -9,6 +9,7 @@ from credit_service.audit import checkpoints, sequencer
 from credit_service.audit.notes import Checkpoint, NoteError
 from credit_service.audit.shards import LogCorruptError, Shard, alone, open_shard, size_of
 from credit_service.audit.signing import LogKeys
+from credit_service.audit.sm2 import Sm2Signer
 from credit_service.platform.days import day_of
 from credit_service.platform.settings import Settings
 
@@ -19,7 +20,9 @@ PATH = "/v1/log"
 
 
 def keys_of(settings: Settings) -> LogKeys:
-    return LogKeys(settings.keys_directory / "log")
+    """Raises ``Sm2UnavailableError`` when an SM2 key is set and cannot sign."""
+    sm2 = Sm2Signer.load(settings.log_sm2_key_file) if settings.log_sm2_key_file else None
+    return LogKeys(settings.keys_directory / "log", sm2)
 
 
 def origin_of(base_url: str, number: int) -> str:

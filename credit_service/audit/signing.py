@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from credit_service.audit.notes import ED25519, Checkpoint, Note, Signer, Verifier, open_checkpoint
+from credit_service.audit.sm2 import Sm2Signer
 
 RETIRED = ".retired"
 
@@ -24,8 +25,9 @@ RETIRED = ".retired"
 class LogKeys:
     """The log's keys of an installation. Files are 0600 in a 0700 directory."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, sm2: Sm2Signer | None = None) -> None:
         self.directory = directory
+        self.sm2 = sm2
 
     def signers(self, origin: str) -> list[Signer]:
         """The keys under a log's name, the oldest first; the first call of an installation makes one."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from credit_service.audit.merkle import Frontier, leaf_hashes, perfect_root
 from credit_service.audit.notes import Checkpoint, NoteError, Verifier, open_checkpoint, signed_by
+from credit_service.audit.sm2 import Sm2Verifier
 from credit_service.audit.tiles import ENTRIES, HASH, HEIGHT, WIDTH, Tile, path_of, split, tiles_of, unpack
 
 FAULTS = {
@@ -34,6 +35,8 @@ FAULTS = {
     "report-forged": "报告伪造 This is not what was signed, or none of these keys has signed it",
     "report-empty": "空报告 The signed report says nothing: nothing was checked",
     "draw-differs": "抽取不符 The draw does not follow from what was committed to",
+    "sm2-missing": "无SM2签名 The SM2 key asked for has not signed this checkpoint",
+    "sm2-forged": "SM2签名伪造 What claims to be the SM2 key's signature is not",
     "not-witnessed": "见证不足 Fewer witnesses than asked for have signed",
 }
 
@@ -75,6 +78,7 @@ class Trust:
     quorum: int = 0
     seen: Checkpoint | None = None
     hashes_only: bool = False
+    sm2: Sm2Verifier | None = None
 
 
 Read = Callable[[str], bytes | None]
@@ -129,6 +133,9 @@ def _checkpoint(read: Read, trust: Trust, report: Report) -> Checkpoint | None:
     except (NoteError, UnicodeDecodeError) as error:
         report.found("checkpoint-forged", str(error))
         return None
+    fault = trust.sm2.fault(note) if trust.sm2 else None
+    if fault is not None:
+        report.found(fault, checkpoint.origin)
     if len(report.witnesses) < trust.quorum:
         report.found("not-witnessed", f"{len(report.witnesses)} of {trust.quorum}")
     return checkpoint

@@ -27,9 +27,13 @@ app.add_typer(keys_app, name="keys")
 
 def _keys(data: Path | None) -> LogKeys:
     from credit_service.audit.log import keys_of
+    from credit_service.audit.sm2 import Sm2UnavailableError
     from credit_service.platform.settings import Settings
 
-    return keys_of(Settings(data_dir=data) if data else Settings())
+    try:
+        return keys_of(Settings(data_dir=data) if data else Settings())
+    except Sm2UnavailableError as error:
+        raise fail(str(error)) from error
 
 
 def _run(data: Path | None, use_case: Callable[[AnyConnection, Log, datetime], Awaitable[T]]) -> T:
@@ -139,6 +143,27 @@ def verify_stored(data: DataDir = None) -> None:
         typer.echo(f"{origin}: {entries} entries and {heads} signed heads checked, all hold")
     if not sum(entries for _, entries, _ in found):
         raise fail("log-missing: nothing was checked")
+
+
+@keys_app.command("sm2")
+def make_sm2_key(
+    file: Annotated[Path, typer.Argument(help="密钥文件 For CREDIT_LOG_SM2_KEY_FILE; must not be there yet.")],
+    name: Annotated[str, typer.Option(help="签名者名称 Name of the signer, such as its address.")],
+) -> None:
+    """SM2密钥 Make a key that signs the heads with SM2 as well; prints the public half, to be published."""
+    from credit_service.audit.signing import write_durably
+    from credit_service.audit.sm2 import Sm2Signer, Sm2UnavailableError
+
+    if file.exists():
+        raise fail(f"{file} is there already")
+    if not name or "+" in name or any(character.isspace() for character in name):
+        raise fail("a name has neither spaces nor +")
+    try:
+        signer = Sm2Signer.made(name)
+    except Sm2UnavailableError as error:
+        raise fail(str(error)) from error
+    write_durably(file, signer.content())
+    typer.echo(str(signer.verifier))
 
 
 @keys_app.command("list")

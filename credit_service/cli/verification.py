@@ -30,6 +30,10 @@ def verify(
     ] = None,
     witness: Annotated[list[str] | None, typer.Option("--witness", help="见证人公钥 Repeatable.")] = None,
     quorum: Annotated[int, typer.Option(min=0, help="至少几个见证人 Witnesses that must have signed.")] = 0,
+    sm2_key: Annotated[
+        Path | None,
+        typer.Option(help="SM2公钥 File with the SM2 key that must have signed a folder's heads.", exists=True),
+    ] = None,
     since: Annotated[Path | None, typer.Option(help="此前所见检查点 A checkpoint seen before.")] = None,
     hashes_only: Annotated[
         bool, typer.Option("--hashes-only", help="仅哈希 Accept a public copy, which has no entries.")
@@ -37,6 +41,7 @@ def verify(
 ) -> None:
     """离线核验 Verify offline, trusting the public key alone. Exit 0 only if something was checked and all holds."""
     from credit_service.audit.notes import NoteError, open_checkpoint
+    from credit_service.audit.sm2 import Sm2UnavailableError, Sm2Verifier
     from credit_service.audit.verification import Trust, folder_reader, logs_in, verify_log
 
     if not place.exists():
@@ -44,13 +49,19 @@ def verify(
     try:
         keys, witnesses = _verifiers(key), _verifiers(witness)
         seen = open_checkpoint(since.read_text(encoding="utf-8"), keys)[0] if since else None
+        sm2 = Sm2Verifier.parse(sm2_key.read_text(encoding="utf-8")) if sm2_key else None
     except NoteError as error:
         raise fail(f"{error}") from error
-    trust = Trust(keys, witnesses, quorum, seen, hashes_only)
+    trust = Trust(keys, witnesses, quorum, seen, hashes_only, sm2)
     if place.is_file():
+        if sm2 is not None:
+            raise fail("--sm2-key is for folders: an answer's heads are verified by the log's own keys")
         _verify_file(place, trust, jwks, digest)
         return
-    reports = [verify_log(folder_reader(folder), trust) for folder in logs_in(place)]
+    try:
+        reports = [verify_log(folder_reader(folder), trust) for folder in logs_in(place)]
+    except Sm2UnavailableError as error:
+        raise fail(str(error)) from error
     _tell(reports)
 
 

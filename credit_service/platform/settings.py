@@ -98,6 +98,7 @@ class Settings(BaseSettings):
     oidc_issuers: list[OpenIdIssuer] = Field(default_factory=list)
 
     log_checkpoint_seconds: float = Field(default=10, ge=1, le=3600, description="How often the log's head is signed")
+    log_sm2_key_file: Path | None = Field(default=None, description="Key that signs the log's heads with SM2 as well")
     log_witnesses: list[LogWitness] = Field(default_factory=list, description="Who cosigns the log's heads")
 
     smtp_host: str | None = Field(default=None, description="Mail relay; without it no e-mail is sent")
