@@ -41,9 +41,9 @@ from credit_service.platform.database import Database, driver_connection
 from credit_service.platform.days import day_of, start_of
 from credit_service.platform.settings import Settings
 from credit_service.records import life
+from credit_service.records.imports.judged import Judged
 from credit_service.records.imports.merge import Merger
 from credit_service.records.imports.staging import assessment_line, staged_line, standing_text
-from credit_service.records.imports.validation import Judged
 from credit_service.records.models import Record, State
 from credit_service.records.rules import Draft, assess
 from credit_service.records.standing import Action

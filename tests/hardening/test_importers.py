@@ -21,10 +21,9 @@ from credit_service.identity.uscc import Uscc
 from credit_service.platform.context import Actor
 from credit_service.platform.errors import Problem
 from credit_service.records.imports import readers
-from credit_service.records.imports.blocks import Position, judge_block, judge_sheet
+from credit_service.records.imports.blocks import Context, Position, judge_block, judge_sheet
 from credit_service.records.imports.judges import JudgingProcess
 from credit_service.records.imports.readers import Format
-from credit_service.records.imports.validation import Context
 from tests.conftest import NOW
 from tests.hardening.bombs import BOMBS, with_sheet
 from tests.records.imports.conftest import Sender, sender  # noqa: F401 - a fixture

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from credit_service.platform.errors import UNAVAILABLE, FieldError, Problem
+from credit_service.records.imports.judged import Context, Judged
 from credit_service.records.imports.readers import (
     MOST_COLUMNS,
     Format,
@@ -17,7 +18,7 @@ from credit_service.records.imports.readers import (
     unreadable,
 )
 from credit_service.records.imports.templates import Plan, recognise
-from credit_service.records.imports.validation import Context, Judged, judge
+from credit_service.records.imports.validation import judge
 
 
 @dataclass

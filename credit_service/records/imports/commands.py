@@ -40,10 +40,10 @@ from credit_service.platform.idempotency import IDEMPOTENCY_KEY_REUSED
 from credit_service.records import store
 from credit_service.records.imports import readers, rendering
 from credit_service.records.imports.blocks import BlockResult, Position
+from credit_service.records.imports.judged import Context
 from credit_service.records.imports.merge import Merger
 from credit_service.records.imports.stream import judged_blocks, limited
 from credit_service.records.imports.templates import AUTOMATIC, Plan, template_of
-from credit_service.records.imports.validation import Context
 from credit_service.records.models import Import, ImportReceipt, Outcome
 from credit_service.records.rules import AGENCY_NOT_GRANTED
 

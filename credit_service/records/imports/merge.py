@@ -27,8 +27,8 @@ from credit_service.platform.days import rfc3339
 from credit_service.platform.errors import Problem
 from credit_service.records import commands, rules
 from credit_service.records.imports import excluding
+from credit_service.records.imports.judged import Judged
 from credit_service.records.imports.staging import STAGED
-from credit_service.records.imports.validation import Judged
 from credit_service.records.models import Outcome
 from credit_service.records.propagation import commands as propagation
 from credit_service.records.rules import Draft

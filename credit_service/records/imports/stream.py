@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager, suppress
 from credit_service.platform.errors import PAYLOAD_TOO_LARGE, UNAVAILABLE, Problem, ProblemType
 from credit_service.records.imports import readers
 from credit_service.records.imports.blocks import BlockResult, Position, forget_sheet, judge_block, judge_sheet
+from credit_service.records.imports.judged import Context
 from credit_service.records.imports.readers import Format
-from credit_service.records.imports.validation import Context
 
 ROWS_A_SHEET_BLOCK = 2500
 

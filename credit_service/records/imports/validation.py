@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -25,10 +24,10 @@ from credit_service.identity import batch
 from credit_service.identity.hidden import holds_hidden, holds_unprintable
 from credit_service.identity.personal import holds_identity_number, scrub
 from credit_service.identity.uscc import normalise
-from credit_service.platform.context import Actor
 from credit_service.platform.days import day_of
 from credit_service.platform.errors import FieldError, Problem
 from credit_service.records import rules
+from credit_service.records.imports.judged import Context, Judged
 from credit_service.records.imports.persons import is_natural_person
 from credit_service.records.imports.staging import assessment_line, staged_line, standing_text
 from credit_service.records.imports.templates import Plan, item_names, template_of
@@ -42,35 +41,6 @@ _SUBJECT_TYPES = {"法人及非法人组织": "legal_entity", "个体工商户":
 _REFERENCES = ("entity_name", "document_number", "authority_name")
 """Texts that masking would spoil: an identity number in them refuses the row."""
 _LONGEST = {"entity_name": 200, "document_number": 128, "authority_name": 200, "legal_basis": 4000}
-
-
-@dataclass(frozen=True)
-class Context:
-    """Everything the judgment of a row depends on besides the row."""
-
-    actor: Actor
-    source_uscc: str
-    source_name: str
-    source_level: str
-    notice_attestation: str | None
-    """The agency's word that every notice the law asks for was served, where it gave one with the file."""
-    grants: tuple[tuple[str, str], ...]
-    now: datetime
-    admitted: frozenset[str]
-    """Codes with a wrong check digit that a registrar has admitted."""
-
-
-@dataclass
-class Judged:
-    """A block of rows, judged, as COPY text; ``waves`` counts how often one natural key stands in it."""
-
-    rows: int = 0
-    staged: bytes = b""
-    assessments: bytes = b""
-    staged_count: int = 0
-    waves: int = 1
-    refused: list[tuple[int, list[dict[str, str]]]] = field(default_factory=list)
-    natural_persons: int = 0
 
 
 _folders: list[Path | None] = [None, None]
