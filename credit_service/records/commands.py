@@ -25,7 +25,7 @@ from credit_service.platform.context import Actor
 from credit_service.platform.days import day_of
 from credit_service.platform.errors import FieldError, Problem
 from credit_service.records import exclusions, links, rules, store
-from credit_service.records.contract import RecordReceipt, RecordSubmission
+from credit_service.records.contract import Consent, RecordReceipt, RecordSubmission
 from credit_service.records.exclusions import Stated
 from credit_service.records.models import Outcome, Record, RecordVersion, State
 from credit_service.records.propagation import commands as propagation
@@ -58,12 +58,12 @@ async def draft_of(
     masked = [*(["legal_basis"] if basis != body.legal_basis else []), *facts.masked]
     subject = await _subject(session, body.uscc)
     notices = tuple(notice.model_dump(mode="json") for notice in body.notices)
-    consent = body.consent.model_dump(mode="json") if body.consent else None
+    consent = consent_of(body.consent)
     errors = [
         *rules.check_dates(body.decided_on, body.valid_until, day_of(now)),
         *rules.check_subject(item, subject.value),
         *rules.check_notices(notices, body.decided_on, day_of(now)),
-        *rules.check_consent(catalogue, item, body.decided_on, agency.level, consent),
+        *rules.check_consent(catalogue, item, body.decided_on, agency.level, authority.value, consent),
         *facts.errors,
     ]
     if errors:
@@ -88,6 +88,14 @@ async def draft_of(
         publicity_grounds=body.publicity_grounds.model_dump(exclude_none=True) if body.publicity_grounds else None,
     )
     return draft, rules.masked_warnings(masked)
+
+
+def consent_of(consent: Consent | None) -> dict[str, Any] | None:
+    """A consent as it is kept, its code read. Raises ``USCC_INVALID`` and ``NATURAL_PERSON_IDENTIFIER``."""
+    if consent is None:
+        return None
+    code = Uscc.parse(consent.authority_uscc, pointer="/consent/authority_uscc").value
+    return consent.model_dump(mode="json") | {"authority_uscc": code}
 
 
 async def _subject(session: AsyncSession, text: str) -> Uscc:

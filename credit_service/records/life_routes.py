@@ -187,11 +187,11 @@ async def remove(
         if item.list_colour is None:
             raise Problem(RECORD_REFUSED, errors=[FieldError("", "an entry of a list")])
         agency = await accounts.load_agency(session, actor.agency_uscc or "")
-        consent = body.consent.model_dump(mode="json") if body.consent else None
-        errors = rules.check_consent(catalogue, item, body.decided_on, agency.level if agency else "", consent)
+        consent, level = commands.consent_of(body.consent), agency.level if agency else ""
+        errors = rules.check_consent(catalogue, item, body.decided_on, level, record.authority_uscc, consent)
         if errors:
             raise Problem(RECORD_REFUSED, errors=errors)
-        basis = body.model_dump(mode="json", exclude={"reason"})
+        basis = body.model_dump(mode="json", exclude={"reason"}) | {"consent": consent}
         return await life.move(session, catalogue, actor, now, record, Action.REMOVE, reason=body.reason, basis=basis)
 
     return await _change(request, principal, record_id, if_match, run)

@@ -31,6 +31,9 @@ AGENCY_NOT_GRANTED = ProblemType(
     "agency-not-granted", 403, "单位未获该事项报送授权", "The agency may not submit this item for this division"
 )
 
+STATE_ORGAN = "11"
+NATIONAL = "100000"
+"""机关 in the registration category, and the division of the central authorities' codes."""
 OPEN_STATES = frozenset({State.AWAITING_NOTICE, State.PUBLISHED, State.WITHHELD})
 """A record in any other state is closed: re-submission cannot bring it back."""
 SHARED_STATES = frozenset({State.PUBLISHED, State.WITHHELD})
@@ -159,16 +162,31 @@ def check_notices(notices: Iterable[Mapping[str, Any]], decided_on: date, today:
 _LEVELS = {"county": "district", "city": "city", "province": "province"}
 
 
+def _is_above(higher: str, lower: str) -> bool:
+    """Whether an authority with one code can stand over another's: a state organ, of a wider division or the nation's.
+
+    Of a county's division nobody is above. Zones whose authority bears their city's division are under that city.
+    """
+    division, scope = higher[2:8], higher[2:8].removesuffix("00").removesuffix("00")
+    wider = division == NATIONAL or (len(scope) < len(division) and lower[2:8].startswith(scope))
+    return higher != lower and higher.startswith(STATE_ORGAN) and wider
+
+
 def check_consent(
-    catalogue: Catalogue, item: Item, decided_on: date, level: str, consent: Mapping[str, Any] | None
+    catalogue: Catalogue, item: Item, decided_on: date, level: str, authority: str, consent: Mapping[str, Any] | None
 ) -> list[FieldError]:
-    """A listing by an authority of some levels needs the consent of the next higher one (Order 44 art. 22)."""
+    """A listing by an authority of some levels needs the consent of the next higher one (Order 44 art. 22).
+
+    ``authority`` is the code of the one that decides: nobody consents to its own decision.
+    """
     rule = notice_rule(catalogue, item, decided_on)
     needed = {_LEVELS[name] for name in rule.consent_of_higher_authority_for} if rule is not None else set()
     if level in needed and consent is None:
         return [FieldError("/consent", f"consent of the next higher authority ({rule.version if rule else ''})")]
     if consent is not None and date.fromisoformat(consent["consented_on"]) > decided_on:
         return [FieldError("/consent/consented_on", "consent comes before the decision")]
+    if level in needed and consent is not None and not _is_above(consent["authority_uscc"], authority):
+        return [FieldError("/consent/authority_uscc", "a higher authority than the one that decides")]
     return []
 
 

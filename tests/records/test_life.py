@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from credit_service.accounts.rules import Role
+from credit_service.identity.uscc import compose
 from credit_service.platform.context import Actor
 from credit_service.records import life
 from credit_service.records.models import State
@@ -160,6 +161,28 @@ async def test_withdrawal_and_shielding(api: Api) -> None:
     assert only(await shown(api, record_id), "regulator", "subject")
 
 
+@pytest.mark.parametrize(
+    ("authority", "status", "kind"),
+    [
+        (AGENCY, 422, "record-refused"),
+        (compose("11", "500103", "00928718"), 422, "record-refused"),
+        (compose("11", "310000", "00245000"), 422, "record-refused"),
+        (compose("91", "500000", "MA000009"), 422, "record-refused"),
+        ("somebody above", 422, "uscc-invalid"),
+        ("11010519491231002X", 422, "natural-person-identifier"),
+        (compose("11", "500000", "00928000"), 201, None),
+        (compose("11", "100000", "00928000"), 201, None),
+    ],
+)
+async def test_only_a_higher_authority_consents(api: Api, authority: str, status: int, kind: str | None) -> None:
+    answer = await api.submit(**LISTING | {"consent": CONSENT | {"authority_uscc": authority}})
+    assert answer.status_code == status
+    if kind is not None:
+        assert answer.json()["type"].endswith(kind)
+        assert [error["pointer"] for error in answer.json()["errors"]] == ["/consent/authority_uscc"]
+        assert authority not in answer.text
+
+
 async def test_listing_and_removal_need_the_higher_authoritys_consent(api: Api) -> None:
     refused = await api.submit(**LISTING | {"consent": None})
     assert [error["pointer"] for error in refused.json()["errors"]] == ["/consent"]
@@ -167,6 +190,8 @@ async def test_listing_and_removal_need_the_higher_authoritys_consent(api: Api) 
     assert [error["pointer"] for error in late.json()["errors"]] == ["/consent/consented_on"]
     record_id = (await api.submit(**LISTING)).json()["id"]
     assert (await act(api, record_id, "removal", REMOVAL)).status_code == 422
+    own = await act(api, record_id, "removal", REMOVAL | {"consent": CONSENT | {"authority_uscc": AGENCY}})
+    assert [error["pointer"] for error in own.json()["errors"]] == ["/consent/authority_uscc"]
     removed = await act(api, record_id, "removal", REMOVAL | {"consent": CONSENT})
     assert (removed.status_code, removed.json()["state"]) == (200, "removed")
     assert only(await shown(api, record_id), "regulator", "subject")

@@ -348,7 +348,7 @@ class _Judge:
         return known
 
     def _check_consent(self, item: Item, decided_on: date, errors: list[FieldError]) -> None:
-        found = rules.check_consent(self.catalogue, item, decided_on, self.context.source_level, None)
+        found = rules.check_consent(self.catalogue, item, decided_on, self.context.source_level, "", None)
         errors += [FieldError("", f"{error.rule}: submit it singly") for error in found]
 
     def _stage(self, number: int, draft: Draft, index: int) -> None:
