@@ -8,9 +8,12 @@ import io
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import orjson
+
+from credit_service.platform.days import SHANGHAI
 
 MEDIA_TYPES = {
     "csv": "text/csv; charset=utf-8",
@@ -36,8 +39,11 @@ class Column:
 
 
 def _text(value: Any) -> str:
+    """As a reader expects it: instants in the time of Asia/Shanghai, in which the law's days end."""
     if value is None:
         return ""
+    if isinstance(value, datetime):
+        return f"{value.astimezone(SHANGHAI):%Y-%m-%d %H:%M:%S}"
     return "、".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

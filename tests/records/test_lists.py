@@ -95,6 +95,9 @@ async def test_exports_read_back_with_the_catalogues_headers(api: Api) -> None:
     assert header == list(table[0]) == list(lines[0])
     assert header[:3] == ["主体名称", "统一社会信用代码", "决定文书号"]
     assert [row[1] for row in rows] == [row["统一社会信用代码"] for row in table] == [OTHER_COMPANY, COMPANY]
+    ends = [row["公示截止"] for row in table]
+    assert ends == [row[header.index("公示截止")] for row in rows]
+    assert all(end.endswith(" 00:00:00") for end in ends), ends  # Shanghai's midnight
     reason = next(name for name, value in lines[1].items() if value == FORMULA)
     assert table[1][reason] == f"'{FORMULA}"
     cell = load_workbook(io.BytesIO(files["xlsx"])).worksheets[0].cell(3, header.index(reason) + 1)
