@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import subprocess
 import sys
 import threading
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import psutil
 import typer
+
+from credit_service.platform.parents import end_with
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -31,20 +31,7 @@ def end_with_parent() -> None:
     """End this process at once when ``serve`` is gone, were it by SIGKILL: the port and the database must come free."""
     parent = os.environ.get(PARENT)
     if parent is not None and int(parent) != os.getpid():
-        threading.Thread(target=_outlive_nobody, args=(int(parent),), daemon=True).start()
-
-
-def _outlive_nobody(parent: int) -> None:
-    try:
-        watched = os.pidfd_open(parent)
-        poll = select.poll()
-        poll.register(watched, select.POLLIN)
-        if os.getppid() == parent:
-            poll.poll()
-    except (OSError, AttributeError):  # a kernel before 5.3, or a Python built on one
-        while os.getppid() == parent:
-            time.sleep(LOOK_SECONDS)
-    os._exit(1)
+        end_with(int(parent))
 
 
 def application() -> FastAPI:

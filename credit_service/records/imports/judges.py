@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from credit_service.platform.parents import end_with
 from credit_service.records.imports import validation
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+def _begin(parent: int, catalogue_dir: Path | None, supplement_dir: Path | None) -> None:
+    end_with(parent)
+    validation.judge_by(catalogue_dir, supplement_dir)
 
 
 class JudgingProcess(Executor):
@@ -28,7 +35,7 @@ class JudgingProcess(Executor):
 
     def _new_pool(self) -> ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(1, context, initializer=validation.judge_by, initargs=self._folders)
+        return ProcessPoolExecutor(1, context, initializer=_begin, initargs=(os.getpid(), *self._folders))
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Hand over work. Raises ``RuntimeError`` after ``shutdown``."""
