@@ -33,7 +33,7 @@ RUN groupadd --gid 10001 credit-service \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/credit-service --shell /usr/sbin/nologin \
         credit-service \
     && install -d -o 10001 -g 10001 -m 0750 /var/lib/credit-service \
-    && install -d -o 10001 -g 10001 -m 0700 /var/lib/credit-service/keys /var/lib/credit-service/evidence
+    && install -d -o 10001 -g 10001 -m 0700 /var/lib/credit-service/keys /var/lib/credit-service/evidence /backups
 COPY --from=builder /opt/credit-service /opt/credit-service
 
 ENV PATH=/opt/credit-service/bin:$PATH \

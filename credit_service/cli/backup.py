@@ -35,7 +35,9 @@ def backup(
             evidence=settings.evidence_directory,
         )
         try:
-            made = backups.take(address, destination, folders, scratch=settings.data_dir, revision=_revision(address))
+            # A login that may replicate need not be one that may read tables.
+            read = settings.database_url.get_secret_value() if settings.database_url else address
+            made = backups.take(address, destination, folders, scratch=settings.data_dir, revision=_revision(read))
             backups.verify(made, scratch=settings.data_dir)
             removed = backups.prune(destination, keep, wal_archive=settings.wal_archive_dir, scratch=settings.data_dir)
         except backups.BackupError as error:

@@ -3,6 +3,7 @@
 #   credit_service  what the service acts as; migrations give it its rights, history it may only append to
 #   credit_owner    owns the tables; for migrations alone
 #   credit_app      the service's login, a member of credit_service and of nothing else
+#   credit_backup   may copy the cluster; no login until it is given a password (docs/backup.md)
 # The file may be sourced by the image's entry point, so it sets no options of the shell.
 
 # psql reads the passwords itself: none stands on a command line, and none is written to a log.
@@ -20,11 +21,14 @@ CREATE ROLE credit_service NOLOGIN;
 CREATE ROLE credit_owner LOGIN PASSWORD :'owner_password';
 CREATE ROLE credit_app LOGIN PASSWORD :'app_password';
 GRANT credit_service TO credit_app WITH INHERIT TRUE, SET TRUE;
+CREATE ROLE credit_backup NOLOGIN REPLICATION;
 
 CREATE DATABASE credit OWNER credit_owner;
 REVOKE ALL ON DATABASE credit FROM PUBLIC;
-GRANT CONNECT ON DATABASE credit TO credit_service;
+GRANT CONNECT ON DATABASE credit TO credit_service, credit_backup;
 \connect credit
 ALTER SCHEMA public OWNER TO credit_owner;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 SQL
+# The image's own lines admit every login to databases, and none to replication from another container.
+echo "host replication credit_backup all scram-sha-256" >>"${PGDATA:?}/pg_hba.conf"

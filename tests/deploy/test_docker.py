@@ -20,11 +20,11 @@ from tests.deploy.dockerfile import Stage, instructions, stages
 
 ROOT = Path(__file__).parents[2]
 SERVICE_KEYS = set(
-    "build cap_drop command depends_on environment healthcheck image init logging networks ports read_only restart"
-    " secrets security_opt shm_size stop_grace_period tmpfs volumes".split()
+    "build cap_drop command depends_on environment healthcheck image init logging networks ports profiles read_only"
+    " restart secrets security_opt shm_size stop_grace_period tmpfs volumes".split()
 )
-ONE_SHOT = {"migrate"}
-OURS = {"migrate", "service", "worker"}
+ONE_SHOT = {"migrate", "backup"}
+OURS = {"migrate", "backup", "service", "worker"}
 PINNED = re.compile(r"[\w./-]+:\d[\w.-]*(@sha256:[0-9a-f]{64})?")
 VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?:(?P<kind>:[-?])(?P<default>[^}]*))?\}")
 
@@ -228,7 +228,7 @@ def test_environment_is_known(raw: dict[str, Any], compose: dict[str, Any]) -> N
     for name in OURS:
         environment = compose["services"][name]["environment"]
         assert known(set(environment)), name
-    for name in OURS - ONE_SHOT:
+    for name in OURS - {"migrate"}:
         environment = compose["services"][name]["environment"]
         assert "CREDIT_DATABASE_OWNER_URL" not in environment, "only migrations act as the owner"
         assert environment["CREDIT_DATABASE_URL"].startswith("postgresql://credit_app:")
@@ -237,6 +237,63 @@ def test_environment_is_known(raw: dict[str, Any], compose: dict[str, Any]) -> N
     used = {match["name"] for match in VARIABLE.finditer(json.dumps(raw))}
     used |= {secret["environment"] for secret in raw["secrets"].values()}
     assert used - {"REVISION"} == set(example()), "docker-compose.yml and .env.example name the same variables"
+
+
+ELSEWHERE = {
+    "database_owner_url": "migrations only",
+    "database_role": "what init-roles.sh makes",
+    "backup_url": "the backup's alone",
+    "wal_archive_dir": "of the embedded server",
+    "data_dir": "of the image",
+    "evidence_dir": "the volume, below data_dir",
+    "host": "on the command line",
+    "port": "on the command line",
+    "log_format": "JSON, which the driver keeps",
+    "log_sm2_key_file": "the image has no extra sm2",
+    "clock_file": "demonstrations",
+    "webhook_loopback": "trials on one machine",
+}
+"""Settings that service and worker are not given, and why."""
+
+
+TUNED = {
+    "RATE_LIMIT": ("rate_limit", 7),
+    "DAILY_SUBJECTS": ("daily_subjects", 7),
+    "MOST_IN_FLIGHT": ("most_in_flight", 7),
+    "LOG_CHECKPOINT_SECONDS": ("log_checkpoint_seconds", 7),
+    "EVIDENCE_S3_REGION": ("evidence_s3_region", "7"),
+    "EVIDENCE_KEY_FILE": ("evidence_key_file", Path("7")),
+    "ACCESS_LOG_DURABLE": ("access_log_durable", True),
+}
+
+
+@pytest.mark.parametrize("name", ["service", "worker"])
+def test_every_setting_reaches_the_program_and_is_its_default_while_empty(
+    raw: dict[str, Any], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    passwords = {variable: "pw0123456789" for variable in example() if "PASSWORD" in variable}
+
+    def read(tuned: dict[str, str]) -> Settings:
+        environment = interpolated(raw, example() | passwords | tuned)["services"][name]["environment"]
+        given = {variable.removeprefix("CREDIT_").lower() for variable in environment}
+        assert given ^ set(Settings.model_fields) == set(ELSEWHERE) | {"oidc_issuers"} - given
+        with monkeypatch.context() as patched:
+            for variable, value in environment.items():
+                patched.setenv(variable, value)
+            return Settings()
+
+    shipped, tuned = read({}), read({each: "true" if value is True else "7" for each, (_, value) in TUNED.items()})
+    for setting, value in TUNED.values():
+        assert getattr(shipped, setting) == Settings.model_fields[setting].default, setting
+        assert getattr(tuned, setting) == value
+
+
+def test_nobody_starts_the_backup_with_the_others(compose: dict[str, Any]) -> None:
+    backup = compose["services"]["backup"]
+    assert backup["profiles"] == ["backup"]
+    assert backup["command"][:2] == ["backup", "/backups"]
+    assert {volume for volume in backup["volumes"] if not volume.endswith(":ro")} == {"backups:/backups"}
+    assert not any("profiles" in each for name, each in compose["services"].items() if name != "backup")
 
 
 def test_service_and_worker_share_the_law_and_the_keys(raw: dict[str, Any]) -> None:
