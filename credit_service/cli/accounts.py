@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -49,22 +50,40 @@ def create_client(
     role: Annotated[str, typer.Option(help="角色 Role.")],
     agency: Annotated[str | None, typer.Option(help="所属单位 Agency.")] = None,
     entity: Annotated[str | None, typer.Option(help="信用主体 Entity.")] = None,
+    jwks: Annotated[Path | None, typer.Option(help="公钥集 It signs assertions with these keys (a JWK Set).")] = None,
+    certificate: Annotated[Path | None, typer.Option(help="客户端证书 It presents this certificate (PEM).")] = None,
     data: DataDir = None,
 ) -> None:
-    """建立客户端 Make a client; its secret is printed this once."""
+    """建立客户端 Make a client; its secret, if it has no better proof, is printed this once."""
     from pydantic import ValidationError
 
     from credit_service.accounts import commands
     from credit_service.accounts.models import ClientCreate
 
+    given = {"client_id": client_id, "name": name, "role": role, "agency_uscc": agency, "entity_uscc": entity}
     try:
-        body = ClientCreate.model_validate(
-            {"client_id": client_id, "name": name, "role": role, "agency_uscc": agency, "entity_uscc": entity}
-        )
-    except ValidationError as error:
+        body = ClientCreate.model_validate(given | _proofs(jwks, certificate))
+    except (ValidationError, ValueError, KeyError, TypeError) as error:
         raise fail(str(error)) from error
     made = run_as_operator(data, lambda session, actor, now: commands.create_client(session, actor, now, body))
-    typer.echo(f"client_id={made.client_id}\nclient_secret={made.client_secret}")
+    typer.echo(f"client_id={made.client_id}")
+    if made.client_secret is not None:
+        typer.echo(f"client_secret={made.client_secret}")
+
+
+def _proofs(jwks: Path | None, certificate: Path | None) -> dict[str, Any]:
+    """What the files say of a client's better proofs. Raises ``ValueError``, ``KeyError``, ``TypeError`` for others."""
+    import json
+    from ssl import PEM_cert_to_DER_cert
+
+    from credit_service.accounts.certificates import thumbprint
+
+    found: dict[str, Any] = {}
+    if jwks is not None:
+        found["jwks"] = json.loads(jwks.read_text(encoding="utf-8"))["keys"]
+    if certificate is not None:
+        found["certificate_thumbprint"] = thumbprint(PEM_cert_to_DER_cert(certificate.read_text(encoding="ascii")))
+    return found
 
 
 @client_app.command("disable")
