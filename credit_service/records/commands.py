@@ -336,4 +336,11 @@ async def _warnings(session: AsyncSession, entity: Entity, draft: Draft) -> list
 def _receipt(outcome: Outcome, record: Record, warnings: list[str]) -> RecordReceipt:
     if record.state == State.AWAITING_NOTICE:
         warnings = [*warnings, State.AWAITING_NOTICE.value]
-    return RecordReceipt(outcome=outcome, id=record.id, uscc=record.uscc, version=record.version, warnings=warnings)
+    return RecordReceipt(
+        outcome=outcome,
+        id=record.id,
+        uscc=record.uscc,
+        document_number=record.document_number,
+        version=record.version,
+        warnings=warnings,
+    )

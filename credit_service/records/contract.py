@@ -6,17 +6,20 @@ from datetime import date
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 from pydantic import Field as ApiField
 
 from credit_service.identity.clean_text import CleanText, Reference
+from credit_service.identity.document_number import normalised
 from credit_service.notifications.rules import ServiceMeans
 from credit_service.records.models import NoticeKind, Outcome
 
 DocumentNumber = Annotated[
-    Reference, ApiField(min_length=1, max_length=128, description="决定文书号 Number of the deciding document")
+    Reference,
+    AfterValidator(normalised),
+    ApiField(min_length=1, max_length=128, description="决定文书号 Number of the deciding document"),
 ]
-
+"""A number in one form, whichever brackets its year was typed in: by it records and decisions are found again."""
 
 Reason = Annotated[CleanText, ApiField(min_length=4, max_length=2000, description="理由 Reason")]
 
@@ -31,7 +34,7 @@ class Notice(Strict):
     """A notice 告知书 served on the subject, and what proves it."""
 
     kind: NoticeKind = ApiField(description="告知书类型")
-    document_number: Reference | None = ApiField(default=None, max_length=128, description="告知书文号")
+    document_number: DocumentNumber | None = ApiField(default=None, description="告知书文号")
     served_on: date = ApiField(description="送达日期 Day of service (Asia/Shanghai)")
     means: ServiceMeans = ApiField(description="送达方式")
     evidence: CleanText = ApiField(
@@ -91,6 +94,7 @@ class RecordReceipt(BaseModel):
     outcome: Outcome = ApiField(description="处理结果 stored, unchanged or corrected")
     id: UUID = ApiField(description="记录标识 Record id")
     uscc: str = ApiField(description="统一社会信用代码")
+    document_number: str = ApiField(description="决定文书号 As stored: the year stands in 〔〕, a case's in （）")
     version: int = ApiField(description="版本 Version of the record")
     warnings: list[str] = ApiField(default_factory=list, description="提示 Warnings, e.g. name-differs")
 

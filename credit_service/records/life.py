@@ -20,6 +20,7 @@ from credit_service.audit import events
 from credit_service.catalogue.models import Catalogue
 from credit_service.catalogue.rules import add_period, item_in_force
 from credit_service.entities import commands as entities
+from credit_service.identity.document_number import normalised
 from credit_service.identity.uscc import Uscc
 from credit_service.platform.context import Actor
 from credit_service.platform.days import day_of, start_of
@@ -207,7 +208,8 @@ async def correct(
 
     Raises ``RECORD_REFUSED`` when the key differs and ``RECORD_CLOSED`` when the record no longer stands.
     """
-    if draft.natural_key != (record.uscc, record.item_code, record.document_number, record.authority_uscc):
+    numbers = (record.document_number, normalised(record.document_number))
+    if draft.natural_key not in [(record.uscc, record.item_code, each, record.authority_uscc) for each in numbers]:
         raise Problem(RECORD_REFUSED, errors=[FieldError("/record", "a correction keeps the natural key")])
     if record.state not in rules.OPEN_STATES:
         raise Problem(RECORD_CLOSED, extra={"state": record.state})

@@ -113,6 +113,21 @@ class RecordVersion(SQLModel, table=True):
     standing: str | None = Field(sa_column=text_column(nullable=True))
 
 
+class EarlierNumber(SQLModel, table=True):
+    """A record from before numbers had one form, by the number it would have now. Nothing is added to it any more.
+
+    The record keeps what was stated and logged; its next submission finds it here and corrects it.
+    """
+
+    __tablename__ = "record_earlier_number"
+
+    uscc: str = Field(sa_column=uscc_column(primary_key=True))
+    item_code: str = Field(sa_column=code_column(primary_key=True))
+    document_number: str = Field(sa_column=code_column(primary_key=True))
+    authority_uscc: str = Field(sa_column=uscc_column(primary_key=True))
+    record_id: UUID
+
+
 class CatalogueItem(SQLModel, table=True):
     """Names of the catalogue items, a reference table for rendering; the catalogue itself is schemas/catalogue."""
 

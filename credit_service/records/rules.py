@@ -101,6 +101,8 @@ def check_dates(decided_on: date, valid_until: date | None, today: date) -> list
     return errors
 
 
+RENUMBERED = "document-number-normalised"
+"""What a receipt says of a row whose document number is stored with other brackets around its year than it gave."""
 MASKED = "personal-information-masked"
 
 

@@ -7,23 +7,24 @@ from datetime import date, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Date, and_, cast, exists, func, or_, select, text, true
+from sqlalchemy import ColumnElement, Date, Select, and_, cast, exists, func, or_, select, text, true, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from credit_service.entities.models import Entity
-from credit_service.records.models import Import, ImportReceipt, Record, RecordVersion, State
+from credit_service.identity.document_number import normalised
+from credit_service.records.models import EarlierNumber, Import, ImportReceipt, Record, RecordVersion, State
 
 
 async def by_natural_key(session: AsyncSession, key: tuple[str, str, str, str]) -> Record | None:
-    """The current row of (uscc, item, document number, authority), or ``None``."""
-    uscc, item_code, document_number, authority_uscc = key
-    statement = select(Record).where(
-        col(Record.uscc) == uscc,
-        col(Record.item_code) == item_code,
-        col(Record.document_number) == document_number,
-        col(Record.authority_uscc) == authority_uscc,
-    )
+    """The current row of (uscc, item, normalised document number, authority), or ``None``."""
+
+    def keyed(table: type[Record | EarlierNumber], found: Any) -> Select[tuple[UUID]]:
+        columns = (table.uscc, table.item_code, table.document_number, table.authority_uscc)
+        return select(found).where(*(col(column) == value for column, value in zip(columns, key, strict=True)))
+
+    ids = union_all(keyed(Record, Record.id), keyed(EarlierNumber, EarlierNumber.record_id))
+    statement = select(Record).where(col(Record.uscc) == key[0], col(Record.id).in_(ids))
     return (await session.execute(statement)).scalar_one_or_none()
 
 
@@ -143,12 +144,14 @@ async def led_to(session: AsyncSession, record: Record) -> Sequence[Record]:
         .where(
             col(Record.uscc) == record.uscc,
             col(Record.authority_uscc) == record.authority_uscc,
-            col(Record.public_facts)[LED_TO].as_string() == record.document_number,
+            col(Record.public_facts)[LED_TO].as_string().is_not(None),
             col(Record.state).in_((State.PUBLISHED, State.WITHHELD, State.SHIELDED)),
         )
         .order_by(col(Record.id))
     )
-    return (await session.execute(statement)).scalars().all()
+    decision = normalised(record.document_number)
+    naming = (await session.execute(statement)).scalars()
+    return [each for each in naming if normalised(each.public_facts[LED_TO]) == decision]
 
 
 async def heavier_since(session: AsyncSession, record: Record) -> bool:

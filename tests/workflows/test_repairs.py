@@ -126,7 +126,7 @@ async def test_the_inspection_that_led_to_the_decision_stops_and_returns_with_it
         await house.record(
             item_code="inspection-result", document_number=number, notices=[], facts={**facts, "led_to_decision": led}
         )
-        for number, led in (("渝中检〔2026〕1号", "渝中市监处罚〔2026〕1号"), ("渝中检〔2026〕2号", "其他文书"))
+        for number, led in (("渝中检〔2026〕1号", "渝中市监处罚[2026]1号"), ("渝中检〔2026〕2号", "其他文书"))
     ]
     path = await house.repair(record_id)
     await under_review(house, path)

@@ -100,7 +100,10 @@ CONTENT = """s.content_head || s.public_facts || ',"restricted_facts":' || s.res
 EVENT = """$4 || encode(s.commitment, 'hex') || $5 || s.event_id || $6 || s.record_id || $7 || s.uscc || $8"""
 """The canonical event (``audit.events.canonical_event``) around what differs from row to row."""
 
-_STORE = """
+EARLIER = """(n.uscc, n.item_code, n.document_number, n.authority_uscc)
+    = (s.uscc, s.item_code, s.document_number, s.authority_uscc)"""
+
+_STORE = f"""
 WITH stored AS (
     INSERT INTO record (uscc, id, item_code, document_number, authority_uscc, authority_name, source_uscc, source_name,
         entity_name, decided_on, valid_until, legal_basis, public_facts, shared_facts, restricted_facts, severity,
@@ -112,7 +115,8 @@ WITH stored AS (
         restricted_facts::json, severity, explanation, rule_version, state, publicity_from, publicity_until,
         publicity_earliest_stop, publicity_latest_stop, repair_eligible_from, disclosure_until,
         coalesce(publicity_from, $3), notices, 1, content_digest, $3, $3
-    FROM import_staging JOIN import_assessment USING (assessment) WHERE wave = $4
+    FROM import_staging s JOIN import_assessment USING (assessment)
+    WHERE wave = $4 AND NOT EXISTS (SELECT FROM record_earlier_number n WHERE {EARLIER})
     ON CONFLICT ON CONSTRAINT record_natural_key DO NOTHING
     RETURNING 1
 )
@@ -144,14 +148,20 @@ SELECT $1, s.row_number, 'stored', s.uscc, s.record_id,
 FROM {rows} JOIN import_assessment a USING (assessment) WHERE s.wave = $2
 """
 
-_KNOWN = """
+_KNOWN = f"""
 SELECT s.row_number, s.uscc, s.warnings::text AS warnings, r.id, r.state, r.content_digest = s.content_digest
     AND NOT (r.state = 'awaiting-notice' AND a.state <> 'awaiting-notice') AS same
 FROM import_staging s JOIN import_assessment a USING (assessment) JOIN record r
     ON r.uscc = s.uscc AND r.item_code = s.item_code AND r.document_number = s.document_number
     AND r.authority_uscc = s.authority_uscc
 WHERE s.wave = $1 AND r.id <> s.record_id
-ORDER BY s.row_number
+UNION
+SELECT s.row_number, s.uscc, s.warnings::text, r.id, r.state,
+    r.content_digest = s.content_digest AND NOT (r.state = 'awaiting-notice' AND a.state <> 'awaiting-notice')
+FROM record_earlier_number n JOIN record r ON r.uscc = n.uscc AND r.id = n.record_id
+    JOIN import_staging s ON {EARLIER} JOIN import_assessment a USING (assessment)
+WHERE s.wave = $1
+ORDER BY row_number
 """
 
 _STAGED = """

@@ -21,6 +21,7 @@ from credit_service.catalogue.rule_models import SeverityRule
 from credit_service.catalogue.rules import item_in_force
 from credit_service.entities.rules import comparable_name
 from credit_service.identity import batch
+from credit_service.identity.document_number import normalised
 from credit_service.identity.hidden import holds_hidden, holds_unprintable
 from credit_service.identity.personal import holds_identity_number, scrub
 from credit_service.identity.uscc import normalise
@@ -82,6 +83,7 @@ class _Judge:
         self.judged = Judged()
         self.salts = b""
         self.masked: list[str] = []
+        self.renumbered = False
         self.targets = [target for _, target, _ in plan.positions]
         self.order = [position for position, _, _ in plan.positions]
         self.last_position = max(self.order, default=0)
@@ -208,6 +210,9 @@ class _Judge:
                 for name in _REFERENCES
                 if holds_identity_number(texts[name])
             ]
+        number = texts["document_number"]
+        texts["document_number"] = normalised(number)
+        self.renumbered = texts["document_number"] != number
         basis = texts["legal_basis"]
         texts["legal_basis"] = _clean_basis(basis)
         if texts["legal_basis"] != basis:
@@ -356,7 +361,8 @@ class _Judge:
         wave = self.seen.get(key, 0) + 1
         self.seen[key] = wave
         salt = self.salts[32 * index : 32 * index + 32]
-        warnings = rules.masked_warnings(self.masked) if self.masked else ()
+        warnings = rules.masked_warnings(self.masked) if self.masked else []
+        warnings += [rules.RENUMBERED] if self.renumbered else []
         self.out.append(staged_line(number, wave, draft, salt, *self._assessed(draft), warnings))
 
 

@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from pydantic import Field as ApiField
 
 from credit_service.platform.paging import Page
+from credit_service.records.contract import DocumentNumber
 from credit_service.supervision.inspections.rules import Result
 
 Code = Annotated[str, ApiField(pattern=r"^[a-z0-9][a-z0-9-]{1,63}$", description="抽查事项代码 Item")]
@@ -195,7 +196,7 @@ class ResultWrite(Strict):
 
     result: Result = ApiField(description="检查结果")
     inspected_on: date = ApiField(description="检查日期")
-    document_number: str = ApiField(min_length=1, max_length=128, description="检查结果文书号")
+    document_number: DocumentNumber
     remarks: str | None = ApiField(default=None, max_length=2000, description="备注")
 
 

@@ -17,6 +17,7 @@ from credit_service.supervision.inspections import rules
 from credit_service.supervision.inspections.rules import Result
 from tests.api import AGENCY, CATALOGUE, OTHER_AGENCY, Api
 from tests.conftest import NOW
+from tests.records.imports.files import IDENTITY_NUMBER
 from tests.supervision.classes.support import adopt, company, enter, penalty_fact
 from tests.supervision.inspections.test_draw import VERIFY
 
@@ -188,9 +189,15 @@ async def test_a_negative_result_is_published_counts_and_stops_with_its_penalty(
     body = {
         "result": Result.CORRECTION_ORDERED.value,
         "inspected_on": "2026-05-08",
-        "document_number": "渝中市监检〔2026〕1号",
+        "document_number": "渝中市监检[2026]1号",
     }
     path = f"/v1/inspections/{found['id']}"
+    for number in (IDENTITY_NUMBER, "检查\u200b1号"):
+        refused = await api.call(
+            "POST", f"{path}/result", Role.REGULATOR, {"If-Match": '"v1"'}, json=body | {"document_number": number}
+        )
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/document_number")
+        assert number not in refused.text
     done = (await call(api, "POST", f"{path}/result", json=body, tag='"v1"')).json()
     assert (done["state"], done["version"]) == ("recorded", 2)
     second = await api.call("POST", f"{path}/result", Role.REGULATOR, {"If-Match": '"v2"'}, json=body)
