@@ -10,6 +10,8 @@ what is no longer shared between agencies is not shared as of any day either. Th
 
 from __future__ import annotations
 
+from credit_service.entities.archive import ARCHIVED
+
 RECORD_AT = """
 FROM record c
 CROSS JOIN LATERAL (
@@ -31,12 +33,13 @@ CROSS JOIN LATERAL json_populate_record(
 """
 """A record ``c`` with ``at``: the columns of ``record`` as they were."""
 
-MAY_BE_SHOWN = """
+MAY_BE_SHOWN = f"""
     CASE $3::text[]
-        WHEN '{public}' THEN c.state = 'published' AND c.publicity_from <= $5::timestamptz
+        WHEN '{{public}}' THEN c.state = 'published' AND c.publicity_from <= $5::timestamptz
             AND $5 < coalesce(c.publicity_until, 'infinity')
-        WHEN '{agency}' THEN c.state IN ('published', 'withheld') AND $5 < coalesce(c.disclosure_until, 'infinity')
+        WHEN '{{agency}}' THEN c.state IN ('published', 'withheld') AND $5 < coalesce(c.disclosure_until, 'infinity')
         ELSE true END
+    AND ($3 && '{{regulator,subject}}' OR NOT EXISTS (SELECT FROM entity g WHERE g.uscc = c.uscc AND {ARCHIVED}))
 """
 
 RECORDS_AT = f"SELECT at.* {RECORD_AT} WHERE c.uscc = ANY($1::varchar[]) AND {MAY_BE_SHOWN}"

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from credit_service.entities import history
+from credit_service.entities.archive import ARCHIVED
 
 if TYPE_CHECKING:
     from credit_service.platform.database import AnyConnection
@@ -93,7 +94,7 @@ WITH shown AS MATERIALIZED (
             FILTER (WHERE $3 && '{{regulator,subject}}' AND rank <= {RECORDS_SHOWN}) AS whole_records
     FROM ranked GROUP BY uscc
 ), base AS MATERIALIZED (
-    SELECT e.uscc, e.archived_at, e.registration_status, coalesce(g.boundary, 'infinity') AS fresh_until,
+    SELECT e.uscc, :archived: AS archived, coalesce(g.boundary, 'infinity') AS fresh_until,
         g.red, g.black, g.shared_red, g.shared_black, g.public_counts, g.shared_counts, g.whole_counts,
         g.public_records, g.agency_records, g.whole_records,
         left(json_build_object('uscc', e.uscc, 'name', e.name, 'category', e.category, 'division', e.division,
@@ -107,8 +108,7 @@ WITH shown AS MATERIALIZED (
     WHERE e.uscc = ANY($1::varchar[])
 ), rendered AS (
     SELECT b.uscc, a.audience, b.fresh_until,
-        CASE WHEN b.archived_at IS NOT NULL AND b.registration_status = 'deregistered'
-            AND a.audience IN ('public', 'agency') THEN 410 ELSE 200 END AS status,
+        CASE WHEN b.archived AND a.audience IN ('public', 'agency') THEN 410 ELSE 200 END AS status,
         b.head || ',"audience":"' || a.audience || '","trust_incentive_subject":' || coalesce(a.red, false)
             || ',"distrust_punishment_subject":' || coalesce(a.black, false)
             || ',"summary":' || coalesce(a.counts, '{{"records" : 0}}')
@@ -127,6 +127,7 @@ RENDER = (
     _RENDERED.replace(":records:", "record")
     .replace(":entities:", "entity")
     .replace(":names:", "entity_name n WHERE n.uscc = e.uscc")
+    .replace(":archived:", f"({ARCHIVED})")
     + """
 INSERT INTO profile (uscc, audience, status, etag, fresh_until, rendered_at, body)
 SELECT uscc, audience, status,
@@ -143,6 +144,7 @@ AT = (
     _RENDERED.replace(":records:", f"({history.RECORDS_AT})")
     .replace(":entities:", f"({history.ENTITIES_AT})")
     .replace(":names:", history.NAMES_AT)
+    .replace(":archived:", f"EXISTS (SELECT FROM entity n WHERE n.uscc = e.uscc AND {ARCHIVED})")
     + "SELECT uscc, status, body FROM rendered"
 )
 """The same profile as of $2 from the versions known at $4; nothing is stored."""

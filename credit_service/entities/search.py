@@ -12,8 +12,9 @@ from pydantic import BaseModel
 from pydantic import Field as ApiField
 
 from credit_service.accounts.dependencies import requires
-from credit_service.accounts.rules import Audience, Permission, Principal, audience_of
+from credit_service.accounts.rules import Permission, Principal, audience_of
 from credit_service.entities import names
+from credit_service.entities.archive import ARCHIVED, hidden_from
 from credit_service.entities.ranking import Candidate, Match, Normalisation, is_initials, most_alike, rank
 from credit_service.identity.personal import holds_identity_number
 from credit_service.identity.uscc import NATURAL_PERSON_IDENTIFIER
@@ -42,11 +43,11 @@ SELECT s.most_common_elems::text::int[] AS tokens, s.most_common_elem_freqs AS s
 FROM pg_class c JOIN pg_stats s ON s.schemaname = 'public' AND s.tablename = c.relname AND s.attname = 'tokens'
 WHERE c.oid = 'entity_name'::regclass
 """
-_ENTITIES = """
+_ENTITIES = f"""
 SELECT uscc, name, division, registration_status,
-    archived_at IS NOT NULL AND registration_status = 'deregistered' AS gone
+    {ARCHIVED} AS gone
 FROM entity WHERE uscc = ANY($1::varchar[])
-"""
+"""  # noqa: S608 - composed of our own constants
 
 
 class NameMatch(BaseModel):
@@ -181,5 +182,5 @@ async def search_entities(
     """名称查询 Entities by present or former name, however it is typed. Names are public registration data."""
     refuse_person(name, "query:name")
     search: NameSearch = request.app.state.name_search
-    whole = audience_of(principal, "") is Audience.REGULATOR
+    whole = not hidden_from(audience_of(principal, ""))
     return NameMatches(matches=await search.find(name, limit, show_archived=whole))

@@ -2,13 +2,14 @@
 
 Every place is in everybody's feed, so that nobody has to trust that none was left out; what a caller may not see has
 its hash in the log and nothing else. A record that is not shown has the same entry whatever the reason: never public,
-repaired, annulled, ended. Whoever had it drops it; whoever had not learns nothing of it.
+repaired, annulled, ended. Whoever had it drops it; whoever had not learns nothing of it. An entity that was archived is
+gone with its records; if a registrar takes that back, its next entry says so and its records are read at its address.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date
 from typing import Annotated, Any
 from uuid import UUID
@@ -55,9 +56,10 @@ async def read_changes(
         await asyncio.sleep(LOOK_SECONDS)
         rows = await store.changes(connection, after, limit)
     ids = {UUID(row["subject_id"]) for row in rows if row["subject_type"] == "record"}
-    records = await shown_now(state.database, state.catalogue, principal, ids, state.clock.now())
+    usccs = {row["subject_id"] for row in rows if row["subject_type"] == "entity"}
+    records, archived = await shown_now(state.database, state.catalogue, principal, ids, usccs, state.clock.now())
     content = {
-        "changes": [_shown(row, records) for row in rows],
+        "changes": [_shown(row, records, archived) for row in rows],
         "next_after": rows[-1]["sequence"] if rows else after,
         "end": await store.end(connection),
     }
@@ -66,11 +68,11 @@ async def read_changes(
     return Response(orjson.dumps(content, default=str), media_type="application/json", headers=headers)
 
 
-def _shown(row: Any, records: Mapping[str, tuple[int, Mapping[str, Any]]]) -> dict[str, Any]:
+def _shown(row: Any, records: Mapping[str, tuple[int, Mapping[str, Any]]], archived: Collection[str]) -> dict[str, Any]:
     """An entry for the caller. The registration data of an entity is everybody's to read at its own address."""
     entry: dict[str, Any] = {"sequence": row["sequence"], "leaf_hash": row["leaf_hash"].hex()}
     kind, subject = row["subject_type"], row["subject_id"]
-    if kind == "record" and subject not in records:
+    if (kind == "record" and subject not in records) or (kind == "entity" and subject in archived):
         return entry | {"subject_type": kind, "subject_id": subject, "gone": True}
     if kind not in ("record", "entity"):
         return entry

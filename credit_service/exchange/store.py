@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from credit_service.entities.archive import ARCHIVED
+
 if TYPE_CHECKING:
     from credit_service.platform.database import AnyConnection
 
@@ -17,16 +19,21 @@ WHERE l.sequence > $1 ORDER BY l.sequence LIMIT $2
 """
 
 # What the public is shown at one instant, in 256 parts by the last two digits of the id (random in a UUIDv7). Records
-# whose last change has no place in the log yet are left out and named, so that the digest is exact at ``through``.
-_TAKE = """
-WITH unsettled AS MATERIALIZED (
-    SELECT DISTINCT e.subject_id FROM audit_event e
-    WHERE e.txid >= coalesce((SELECT txid FROM log_progress), '0'::xid8) AND e.subject_type = 'record'
+# whose last change, or their entity's, has no place in the log yet are left out and named, so that the digest is exact
+# at ``through``.
+_TAKE = f"""
+WITH pending AS MATERIALIZED (
+    SELECT DISTINCT e.uscc, e.subject_type, e.subject_id FROM audit_event e
+    WHERE e.txid >= coalesce((SELECT txid FROM log_progress), '0'::xid8) AND e.subject_type IN ('record', 'entity')
         AND NOT EXISTS (SELECT FROM log_entry l WHERE l.uscc = e.uscc AND l.id = e.id)
+), unsettled AS MATERIALIZED (
+    SELECT subject_id FROM pending WHERE subject_type = 'record'
+    UNION SELECT r.id::text FROM pending p JOIN record r USING (uscc) WHERE p.subject_type = 'entity'
 ), shown AS (
     SELECT r.id, r.version FROM record r
     WHERE r.state = 'published' AND r.publicity_from <= $1 AND $1 < coalesce(r.publicity_until, 'infinity')
         AND r.id::text NOT IN (SELECT subject_id FROM unsettled)
+        AND NOT EXISTS (SELECT FROM entity e WHERE e.uscc = r.uscc AND {ARCHIVED})
 ), parts AS (
     SELECT right(id::text, 2) AS part, count(*) AS records,
         encode(sha256(convert_to(string_agg(id || ' ' || version || chr(10), '' ORDER BY id), 'UTF8')), 'hex') AS digest
@@ -34,9 +41,9 @@ WITH unsettled AS MATERIALIZED (
 )
 SELECT coalesce((SELECT max(sequence) FROM log_entry), -1) AS through,
     coalesce((SELECT sum(records) FROM parts), 0)::bigint AS records,
-    coalesce((SELECT json_object_agg(part, digest ORDER BY part) FROM parts), '{}') AS parts,
+    coalesce((SELECT json_object_agg(part, digest ORDER BY part) FROM parts), '{{}}') AS parts,
     coalesce((SELECT json_agg(subject_id ORDER BY subject_id) FROM unsettled), '[]') AS unsettled
-"""
+"""  # noqa: S608 - composed of our own constants
 _KEEP = """
 INSERT INTO change_digest (day, taken_at, through, records, parts, unsettled) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (day) DO NOTHING

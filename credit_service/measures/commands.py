@@ -14,6 +14,7 @@ from credit_service.audit import events
 from credit_service.audit.models import SYSTEM_SUBJECT
 from credit_service.catalogue.models import Catalogue
 from credit_service.entities import profile
+from credit_service.entities.archive import ARCHIVED
 from credit_service.identity.personal import holds_identity_number
 from credit_service.identity.uscc import Uscc
 from credit_service.measures import rules, store
@@ -31,7 +32,7 @@ from credit_service.measures.rules import MEASURE_REFUSED, SCENARIO_UNKNOWN, Con
 from credit_service.platform.context import Actor
 from credit_service.platform.database import driver_connection
 from credit_service.platform.days import day_of, start_of
-from credit_service.platform.errors import INVALID_REQUEST, NOT_FOUND, FieldError, Problem
+from credit_service.platform.errors import GONE, INVALID_REQUEST, NOT_FOUND, FieldError, Problem
 from credit_service.records.bulk import standing_records
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 SUBJECT_TYPE = "measure-application"
 ANNOUNCED_AT_ONCE = 500
+_ENTITY = f"SELECT name, {ARCHIVED} AS archived FROM entity WHERE uscc = $1"  # noqa: S608 - our own constant
 
 
 async def consequences(
@@ -55,17 +57,26 @@ async def consequences(
 
 
 async def check(
-    connection: AnyConnection, catalogue: Catalogue, code: str, scenario: str, audience: Audience, now: datetime
+    connection: AnyConnection,
+    catalogue: Catalogue,
+    code: str,
+    scenario: str,
+    audience: Audience,
+    now: datetime,
+    *,
+    shows_archived: bool,
 ) -> MeasureCheckView:
-    """What the law asks of whoever decides about an entity. Raises ``NOT_FOUND``, ``SCENARIO_UNKNOWN``."""
+    """What the law asks of whoever decides about an entity. Raises ``NOT_FOUND``, ``GONE``, ``SCENARIO_UNKNOWN``."""
     uscc = Uscc.parse(code, admit_bad_check_digit=True).value
-    name = await connection.fetchval("SELECT name FROM entity WHERE uscc = $1", uscc)
-    if name is None:
+    entity = await connection.fetchrow(_ENTITY, uscc)
+    if entity is None:
         raise Problem(NOT_FOUND, errors=[FieldError("/uscc", "known-entity")])
+    if entity["archived"] and not shows_archived:
+        raise Problem(GONE)
     found = await consequences(connection, catalogue, uscc, scenario, audience, now)
     return MeasureCheckView(
         uscc=uscc,
-        name=name,
+        name=entity["name"],
         scenario=scenario,
         holds_at=now,
         punishment=rules.outcome(found, "punishment"),

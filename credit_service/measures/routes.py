@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from credit_service.accounts.dependencies import requires
 from credit_service.accounts.purpose import note_subjects, require_purpose
 from credit_service.accounts.rules import Audience, Permission, Principal, Role, audience_of
+from credit_service.entities.archive import hidden_from
 from credit_service.measures import commands, store
 from credit_service.measures.models import (
     ApplicationPage,
@@ -63,8 +64,15 @@ async def check_measures(
         require_purpose(principal, audience, credit_purpose, None)
     pool = await state.database.pool()
     async with pool.acquire() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
-        now = state.clock.now()
-        found = await commands.check(connection, state.catalogue, body.uscc, body.scenario, audience, now)
+        found = await commands.check(
+            connection,
+            state.catalogue,
+            body.uscc,
+            body.scenario,
+            audience,
+            state.clock.now(),
+            shows_archived=not hidden_from(audience_of(principal, body.uscc)),
+        )
     note_subjects([found.uscc])
     return found
 

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement
 from credit_service.accounts.purpose import note_subjects
 from credit_service.accounts.rules import Audience
 from credit_service.catalogue.models import Catalogue
+from credit_service.entities.archive import require_shown
 from credit_service.platform import paging
 from credit_service.platform.database import Database
 from credit_service.platform.http import matches
@@ -70,11 +71,18 @@ async def past_page(
     limit: int,
     *,
     view: View = record_view,
+    of: str | None = None,
     proof: bool = False,
 ) -> Response:
-    """A page of records as they were; with ``proof``, which is for records of one entity, that the log holds them."""
+    """A page of records as they were; with ``proof``, which is for records of one entity, that the log holds them.
+
+    Raises ``NOT_FOUND`` and ``GONE`` where the page is ``of`` an entity that is unknown or archived.
+    """
     state = request.app.state
     rows = await history.page(state.database, asked, after=place(cursor), limit=limit + 1)
+    if not rows and of is not None:
+        async with state.database.transaction() as session:
+            await require_shown(session, of, asked.audience)
     note_subjects(row.uscc for row in rows[:limit])
     shown = [view(state.catalogue, row, asked.audience, asked.point.as_of) for row in rows[:limit]]
     if proof:
@@ -93,14 +101,17 @@ async def page(
     limit: int,
     *,
     view: View = record_view,
+    of: str | None = None,
     proof: bool = False,
 ) -> Response:
-    """A page of records as they are; with ``proof``, which is for records of one entity, that the log holds them."""
+    """A page of records as they are, otherwise as ``past_page``."""
     state = request.app.state
     now = state.clock.now()
     database: Database = state.database
     async with database.transaction() as session:
         rows = await store.page(session, where, after=place(cursor), limit=limit, seen=seen_by(audience, now))
+        if not rows and of is not None:
+            await require_shown(session, of, audience)
     note_subjects(row.uscc for row in rows[:limit])
     shown = [view(state.catalogue, row, audience, now) for row in rows[:limit]]
     if proof:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -15,9 +14,10 @@ from sqlmodel import col
 from credit_service.accounts.dependencies import requires
 from credit_service.accounts.purpose import require_purpose
 from credit_service.accounts.rules import Audience, Permission, Principal, audience_of
+from credit_service.entities.archive import hidden_from
 from credit_service.identity.uscc import Uscc
 from credit_service.platform import paging
-from credit_service.platform.errors import NOT_FOUND, Problem
+from credit_service.platform.errors import GONE, NOT_FOUND, Problem
 from credit_service.platform.http import actor_of, change, json_answer
 from credit_service.platform.idempotency import StoredAnswer
 from credit_service.platform.times import AsOf, KnownAt, point_in_time
@@ -28,6 +28,7 @@ from credit_service.records.views import RecordPage, RecordView, view
 
 router = APIRouter(tags=["records 信用信息记录"])
 
+GONE_ANSWER: dict[int | str, dict[str, str]] = {410: {"description": "The entity is deregistered and archived"}}
 ReadsRecords = Annotated[Principal, Depends(requires(Permission.READ_RECORD))]
 
 
@@ -49,7 +50,7 @@ async def submit_record(
     return await change(request, principal, run)
 
 
-@router.get("/v1/records/{record_id}", response_model=RecordView)
+@router.get("/v1/records/{record_id}", response_model=RecordView, responses=GONE_ANSWER)
 async def read_record(
     request: Request,
     record_id: Annotated[UUID, Path(description="记录标识 Record id")],
@@ -64,13 +65,15 @@ async def read_record(
     now = state.clock.now()
     point = point_in_time(as_of, known_at, now)
     async with state.database.transaction() as session:
-        record = await store.by_id(session, record_id)
+        record, archived = await store.by_id_and_archived(session, record_id)
     if record is None:
         raise Problem(NOT_FOUND)
     audience = audience_of(principal, record.uscc)
     is_source = audience is Audience.AGENCY and record.source_uscc == principal.agency_uscc
-    if not is_source and not _may_see(record, audience, now):
+    if not is_source and not rules.may_see(record, audience, now):
         raise Problem(NOT_FOUND)
+    if not is_source and archived and hidden_from(audience):
+        raise Problem(GONE)
     require_purpose(principal, audience, credit_purpose, record.uscc)
     if point is not None:
         asked = history.Asked(audience, point, now, "c.id = $1::uuid", record_id)
@@ -91,13 +94,7 @@ async def read_record(
     return pages.tagged(request, shown, audience)
 
 
-def _may_see(record: Record, audience: Audience, now: datetime) -> bool:
-    if audience is Audience.PUBLIC:
-        return rules.is_visible(record.state, record.publicity_from, record.publicity_until, now)
-    return audience is not Audience.AGENCY or rules.is_shared(record.state, record.disclosure_until, now)
-
-
-@router.get("/v1/entities/{uscc}/records", response_model=RecordPage)
+@router.get("/v1/entities/{uscc}/records", response_model=RecordPage, responses=GONE_ANSWER)
 async def entity_records(
     request: Request,
     uscc: Annotated[str, Path(description="统一社会信用代码")],
@@ -110,7 +107,7 @@ async def entity_records(
     proof: pages.Proof = False,
     credit_purpose: pages.PurposeHeader = None,
 ) -> Response:
-    """主体记录 Records of an entity, the newest decisions first."""
+    """主体记录 Records of an entity, the newest decisions first. 404 and 410 as its profile."""
     code = Uscc.parse(uscc, pointer="path:uscc", admit_bad_check_digit=True).value
     audience = audience_of(principal, code)
     require_purpose(principal, audience, credit_purpose, code)
@@ -118,8 +115,8 @@ async def entity_records(
     point = point_in_time(as_of, known_at, now)
     if point is not None:
         asked = history.Asked(audience, point, now, "c.uscc = $1::varchar", code, item_code=item)
-        return await pages.past_page(request, asked, cursor, limit, proof=proof)
+        return await pages.past_page(request, asked, cursor, limit, of=uscc, proof=proof)
     where: list[ColumnElement[bool]] = [col(Record.uscc) == code]
     if item is not None:
         where.append(col(Record.item_code) == item)
-    return await pages.page(request, audience, where, cursor, limit, proof=proof)
+    return await pages.page(request, audience, where, cursor, limit, of=uscc, proof=proof)

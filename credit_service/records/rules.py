@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+from credit_service.accounts.rules import Audience
 from credit_service.audit.events import canonical_json
 from credit_service.catalogue.models import Catalogue, Item
 from credit_service.catalogue.rule_models import NoticeRule
@@ -19,7 +20,7 @@ from credit_service.notifications.rules import ServiceMeans
 from credit_service.platform.days import day_of, start_of
 from credit_service.platform.errors import FieldError, ProblemType
 from credit_service.records.exclusions import holds
-from credit_service.records.models import NoticeKind, State
+from credit_service.records.models import NoticeKind, Record, State
 
 RECORD_REFUSED = ProblemType(
     "record-refused", 422, "记录不符合目录规则", "The record does not meet the catalogue's rules"
@@ -302,3 +303,10 @@ def is_visible(state: str, publicity_from: datetime | None, publicity_until: dat
 def is_shared(state: str, disclosure_until: datetime | None, now: datetime) -> bool:
     """Whether other agencies are shown it: until repair, annulment or withdrawal, and within the disclosure limit."""
     return state in SHARED_STATES and (disclosure_until is None or now < disclosure_until)
+
+
+def may_see(record: Record, audience: Audience, now: datetime) -> bool:
+    """Whether an audience is shown the record of an entity that is not archived."""
+    if audience is Audience.PUBLIC:
+        return is_visible(record.state, record.publicity_from, record.publicity_until, now)
+    return audience is not Audience.AGENCY or is_shared(record.state, record.disclosure_until, now)

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Date, Select, and_, cast, exists, func, or
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
+from credit_service.entities.archive import is_archived
 from credit_service.entities.models import Entity
 from credit_service.identity.document_number import normalised
 from credit_service.records.models import EarlierNumber, Import, ImportReceipt, Record, RecordVersion, State
@@ -30,6 +31,13 @@ async def by_natural_key(session: AsyncSession, key: tuple[str, str, str, str]) 
 
 async def by_id(session: AsyncSession, record_id: UUID) -> Record | None:
     return (await session.execute(select(Record).where(col(Record.id) == record_id))).scalar_one_or_none()
+
+
+async def by_id_and_archived(session: AsyncSession, record_id: UUID) -> tuple[Record | None, bool]:
+    """The record, and whether its entity is deregistered and archived."""
+    joined = select(Record, is_archived()).join(Entity, col(Entity.uscc) == col(Record.uscc))
+    found = (await session.execute(joined.where(col(Record.id) == record_id))).one_or_none()
+    return (found[0], found[1]) if found is not None else (None, False)
 
 
 async def by_id_locked(session: AsyncSession, record_id: UUID) -> Record | None:
@@ -84,8 +92,9 @@ async def standing_of_item(session: AsyncSession, uscc: str, item_code: str) -> 
 
 
 def visible_at(now: datetime) -> ColumnElement[bool]:
-    """The publicity predicate in SQL; ``records.rules.is_visible`` is the same in Python."""
+    """The publicity predicate in SQL, of entities that are not archived; ``records.rules.is_visible`` is the same."""
     return and_(
+        _entity_stays(),
         col(Record.state) == State.PUBLISHED,
         col(Record.publicity_from) <= now,
         or_(col(Record.publicity_until).is_(None), col(Record.publicity_until) > now),
@@ -95,9 +104,14 @@ def visible_at(now: datetime) -> ColumnElement[bool]:
 def shared_at(now: datetime) -> ColumnElement[bool]:
     """Shared between agencies: until repair, annulment or withdrawal stops sharing (Order 36 art. 3), or the limit."""
     return and_(
+        _entity_stays(),
         col(Record.state).in_((State.PUBLISHED, State.WITHHELD)),
         or_(col(Record.disclosure_until).is_(None), col(Record.disclosure_until) > now),
     )
+
+
+def _entity_stays() -> ColumnElement[bool]:
+    return ~exists().where(col(Entity.uscc) == col(Record.uscc), is_archived())
 
 
 def in_division(prefix: str) -> ColumnElement[bool]:

@@ -37,7 +37,10 @@ class Mirror:
             for change in page["changes"]:
                 self.sequences.append(change["sequence"])
                 self.tree.append(bytes.fromhex(change["leaf_hash"]))
-                if change.get("gone"):
+                if change.get("gone") and change["subject_type"] == "entity":
+                    code = change["subject_id"]
+                    self.records = {key: record for key, record in self.records.items() if record["uscc"] != code}
+                elif change.get("gone"):
                     self.records.pop(change["subject_id"], None)
                 elif change.get("record"):
                     self.records[change["subject_id"]] = change["record"]

@@ -10,6 +10,8 @@ from sqlalchemy import and_, any_, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
+from credit_service.entities.archive import is_archived
+from credit_service.entities.models import Entity
 from credit_service.records.models import Record
 from credit_service.supervision.classes.tiers import within
 from credit_service.supervision.inspections.models import (
@@ -99,10 +101,14 @@ async def inspections(session: AsyncSession, plan_id: UUID, after: str, limit: i
 
 
 async def results(session: AsyncSession, plan_id: UUID, after: str, limit: int) -> Sequence[tuple[Inspection, Record]]:
-    """The recorded results of a plan with their records, shown or not, in the order of the codes; one more."""
+    """The recorded results of a plan with their records, shown or not, in the order of the codes; one more.
+
+    Without those of archived entities.
+    """
     statement = (
         select(Inspection, Record)
         .join(Record, and_(col(Record.uscc) == col(Inspection.uscc), col(Record.id) == col(Inspection.record_id)))
+        .join(Entity, and_(col(Entity.uscc) == col(Inspection.uscc), ~is_archived()))
         .where(col(Inspection.plan_id) == plan_id, col(Inspection.uscc) > after)
         .order_by(col(Inspection.uscc))
         .limit(limit + 1)

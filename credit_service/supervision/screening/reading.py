@@ -17,6 +17,7 @@ from credit_service.accounts.purpose import note_subjects
 from credit_service.accounts.rules import Audience
 from credit_service.catalogue.models import Catalogue
 from credit_service.entities import names
+from credit_service.entities.archive import ARCHIVED, hidden_from
 from credit_service.entities.ranking import Candidate, Normalisation, rank
 from credit_service.identity import batch
 from credit_service.identity.personal import holds_identity_number
@@ -36,11 +37,11 @@ SAME_CORES = 50
 NAMES_A_TURN = 200
 """Names compared before other requests have their turn."""
 
-_ENTITIES = """
+_ENTITIES = f"""
 SELECT uscc, name, registration_status, quality_flags,
-    archived_at IS NOT NULL AND registration_status = 'deregistered' AS gone
+    {ARCHIVED} AS gone
 FROM entity WHERE uscc = ANY($1::varchar[])
-"""
+"""  # noqa: S608 - composed of our own constants
 _NAMES = """
 SELECT t.token, n.uscc, n.name, n.core, n.used_from, n.used_until
 FROM unnest($1::int[]) AS t (token)
@@ -150,14 +151,14 @@ class Screening:
         return by_entity
 
     async def _gone(self, usccs: Iterable[str]) -> set[str]:
-        if self.audience is Audience.REGULATOR:
+        if not hidden_from(self.audience):
             return set()
         return {row["uscc"] for row in await self.connection.fetch(_ENTITIES, list(usccs)) if row["gone"]}
 
     def _tell(self, row: Row, entity: Any, records: Sequence[StandingRecord]) -> None:
         """What the registry says of a known entity, as the audience may see it."""
         _, name, registration_status, quality_flags, gone = entity
-        if gone and self.audience is not Audience.REGULATOR:
+        if gone and hidden_from(self.audience):
             row["status"] = _ARCHIVED
             return
         row["status"], row["name"], row["registration_status"] = _KNOWN, name, registration_status
