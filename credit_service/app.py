@@ -369,7 +369,7 @@ def _connect(app: FastAPI) -> None:
     state.authenticator = Authenticator(
         state.database, state.clock, state.keys, issuer=settings.base_url, providers=settings.oidc_issuers
     )
-    state.daily_quota = DailyQuota(state.database, state.clock, default=settings.daily_subjects)
+    state.daily_quota = DailyQuota(state.database, default=settings.daily_subjects)
     state.journal = Journal(state.database, durable=settings.access_log_durable)
     state.import_executor = JudgingProcess(settings.catalogue_dir, settings.catalogue_supplement_dir)
     state.log_reader = LogReader(state.database)

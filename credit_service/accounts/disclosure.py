@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from fastapi import Request
-from uuid_utils.compat import uuid7
+from uuid_utils import uuid7
 
 from credit_service.accounts.purpose import CASE_HEADER, CURRENT, LONGEST_CASE, SEALED_HEADER, Reading
 from credit_service.accounts.quotas import DailyQuota
@@ -99,25 +99,21 @@ async def _log(scope: Scope, reading: Reading) -> None:
     disclosed_from = max(now, start_of(reading.sealed_until)) if reading.sealed_until else now
     journal: Journal = state.journal
     quota: DailyQuota = state.daily_quota
-    await quota.admit(principal.agency_uscc, len(reading.subjects))
-    route = getattr(scope.get("route"), "path", "unmatched")
+    await quota.admit(principal.agency_uscc, len(reading.subjects), now)
     await journal.write(
-        [
-            Access(
-                uscc,
-                now,
-                uuid7(),
-                principal.id,
-                principal.agency_uscc,
-                reading.audience.value,
-                reading.purpose,
-                reading.case,
-                route,
-                scope["request_id"],
-                disclosed_from,
-            )
-            for uscc in reading.subjects or (SYSTEM_SUBJECT,)
-        ]
+        Access(
+            uuid7(),
+            now,
+            disclosed_from,
+            scope["request_id"],
+            principal.id,
+            principal.agency_uscc,
+            reading.audience.value,
+            reading.purpose,
+            reading.case,
+            getattr(scope.get("route"), "path", "unmatched"),
+            reading.subjects or (SYSTEM_SUBJECT,),
+        )
     )
     reading.logged = True
     reading.subjects = set()

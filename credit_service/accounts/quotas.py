@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from credit_service.accounts import store
 from credit_service.audit import access_store
-from credit_service.platform.clock import Clock
 from credit_service.platform.database import Database
 from credit_service.platform.days import day_of, start_of
 from credit_service.platform.errors import Problem, ProblemType
@@ -17,6 +17,17 @@ QUOTA_EXCEEDED = ProblemType(
 COUNTED_AGAIN_AFTER = timedelta(seconds=30)
 
 
+@dataclass(slots=True)
+class _Count:
+    """What an agency has read of its quota: as the log had it at ``counted_at``, and with what was admitted since."""
+
+    counted_at: datetime
+    counts_until: datetime
+    day_ends: datetime
+    quota: int
+    read: int
+
+
 class DailyQuota:
     """Counts an agency's reads of the day: by the log, and by itself in between.
 
@@ -24,34 +35,34 @@ class DailyQuota:
     they read in half a minute; it is never forgotten.
     """
 
-    def __init__(self, database: Database, clock: Clock, *, default: int) -> None:
+    def __init__(self, database: Database, *, default: int) -> None:
         self._database = database
-        self._clock = clock
         self._default = default
-        self._counts: dict[str, tuple[date, datetime, int, int]] = {}
+        self._counts: dict[str, _Count] = {}
 
-    async def admit(self, agency_uscc: str | None, files: int) -> None:
+    async def admit(self, agency_uscc: str | None, files: int, now: datetime) -> None:
         """Count ``files`` more for the agency's day. Raises ``QUOTA_EXCEEDED`` (429) with Retry-After."""
         if agency_uscc is None:
             return
-        now = self._clock.now()
-        day = day_of(now)
         known = self._counts.get(agency_uscc)
-        if known is None or known[0] != day or not timedelta() <= now - known[1] < COUNTED_AGAIN_AFTER:
-            known = await self._count(agency_uscc, day, now, known)
-        _, counted_at, read, quota = known
-        if read + files > quota:
-            wait = int((start_of(day + timedelta(days=1)) - now).total_seconds()) + 1
-            raise Problem(QUOTA_EXCEEDED, extra={"quota": quota}, headers={"Retry-After": str(wait)})
-        self._counts[agency_uscc] = (day, counted_at, read + files, quota)
+        if known is None or not known.counted_at <= now < known.counts_until:
+            known = await self._count(agency_uscc, now)
+        if known.read + files > known.quota:
+            wait = int((known.day_ends - now).total_seconds()) + 1
+            raise Problem(QUOTA_EXCEEDED, extra={"quota": known.quota}, headers={"Retry-After": str(wait)})
+        known.read += files
 
-    async def _count(
-        self, agency_uscc: str, day: date, now: datetime, known: tuple[date, datetime, int, int] | None
-    ) -> tuple[date, datetime, int, int]:
+    async def _count(self, agency_uscc: str, now: datetime) -> _Count:
+        day = day_of(now)
+        day_ends = start_of(day + timedelta(days=1))
         async with self._database.transaction() as session:
             read = await access_store.read_on(session, agency_uscc, day)
             agency = await store.agency(session, agency_uscc)
-        if known is not None and known[0] == day:
-            read = max(read, known[2])  # what this process admitted may not be written yet
+        before = self._counts.get(agency_uscc)
+        if before is not None and before.day_ends == day_ends:
+            read = max(read, before.read)  # what this process admitted may not be written yet
         quota = agency.daily_subjects if agency is not None else None
-        return day, now, read, self._default if quota is None else quota
+        counts_until = min(now + COUNTED_AGAIN_AFTER, day_ends)
+        counted = _Count(now, counts_until, day_ends, self._default if quota is None else quota, read)
+        self._counts[agency_uscc] = counted
+        return counted

@@ -12,70 +12,67 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Sequence
-from datetime import date, datetime
+from collections.abc import Collection, Iterable
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
-from uuid import UUID
 
 import structlog
+from uuid_utils import UUID
 
 from credit_service.platform.database import Database
-from credit_service.platform.days import day_of
+from credit_service.platform.days import day_of, start_of
 
 logger = structlog.get_logger(__name__)
 
 WRITTEN_WITHIN_SECONDS = 0.1
 MOST_UNWRITTEN = 10_000
-ROWS_A_COPY = 5_000
 RETRY_SECONDS = 0.5
 CLOSING_SECONDS = 10
 ROOM_SECONDS = 5
 """How long accesses wait for others to be written before them, when together they would be too many."""
 
-COLUMNS = (
-    "uscc",
-    "at",
-    "id",
-    "principal",
-    "agency_uscc",
-    "audience",
-    "purpose",
-    "case_reference",
-    "route",
-    "request_id",
-    "disclosed_from",
-)
-
 
 class Access(NamedTuple):
-    """One non-public file shown to one caller, as a row of ``access_log``.
+    """One answer that showed non-public files to one caller: a row of ``access_log`` for each of its ``subjects``.
 
-    ``audience`` is the class of fields shown (agency: shared, regulator: restricted too). ``disclosed_from`` is the
-    instant from which the subject sees the access: ``at``, or later for a marked investigation.
+    ``id`` is the answer's. ``audience`` is the class of fields shown (agency: shared, regulator: restricted too).
+    ``disclosed_from`` is the instant from which the subject sees the access: ``at``, or later for a marked
+    investigation.
     """
 
-    uscc: str
-    at: datetime
     id: UUID
+    at: datetime
+    disclosed_from: datetime
+    request_id: str
     principal: str
     agency_uscc: str | None
     audience: str
     purpose: str
     case_reference: str | None
     route: str
-    request_id: str
-    disclosed_from: datetime
+    subjects: Collection[str]
 
+
+COLUMNS = (*Access._fields[:-1], "uscc")
 
 _COUNT = """
 INSERT INTO access_count AS c (agency_uscc, day, accesses) VALUES ($1, $2, $3)
 ON CONFLICT (agency_uscc, day) DO UPDATE SET accesses = c.accesses + excluded.accesses
 """
+_THERE = "SELECT EXISTS (SELECT FROM access_log WHERE uscc = $1 AND at = $2 AND id = $3)"
+"""Whether an attempt that seemed to fail had been committed, and only the word of it was lost."""
 
 
-def _counts(batch: Sequence[Access]) -> list[tuple[str, date, int]]:
-    """Accesses by agency and day, in one order for all writers, so that none waits for another in a circle."""
-    counts = Counter((access.agency_uscc, day_of(access.at)) for access in batch if access.agency_uscc is not None)
+def _counts(batch: Iterable[Access]) -> list[tuple[str, date, int]]:
+    """Files by agency and day, in one order for all writers, so that none waits for another in a circle."""
+    counts: Counter[tuple[str, date]] = Counter()
+    begins = ends = None
+    for access in batch:
+        if begins is None or ends is None or not begins <= access.at < ends:  # nearly all fall on one day
+            day = day_of(access.at)
+            begins, ends = start_of(day), start_of(day + timedelta(days=1))
+        if access.agency_uscc is not None:
+            counts[access.agency_uscc, day] += len(access.subjects)
     return sorted((agency, day, number) for (agency, day), number in counts.items())
 
 
@@ -89,8 +86,9 @@ class Journal:
     def __init__(self, database: Database, *, durable: bool) -> None:
         self._database = database
         self._durable = durable
-        self._unwritten: list[Access] = []
-        self._taken = 0
+        self._arriving: list[Access] = []
+        self._writing: list[Access] = []
+        self._unwritten = 0
         self._written = 0
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._arrived = asyncio.Event()
@@ -99,29 +97,30 @@ class Journal:
         self._failing = False
         self._task: asyncio.Task[None] | None = None
 
-    async def write(self, accesses: Sequence[Access]) -> None:
-        """Take accesses over, at most ``MOST_UNWRITTEN`` at a time.
+    async def write(self, access: Access) -> None:
+        """Take an answer's accesses over, at most ``MOST_UNWRITTEN``.
 
         Raises ``JournalUnavailable`` when no room was made for them in time, or (durable) when the write failed.
         """
-        if len(self._unwritten) + len(accesses) > MOST_UNWRITTEN:
-            await self._wait_for_room(len(accesses))
+        number = len(access.subjects)
+        if self._unwritten + number > MOST_UNWRITTEN:
+            await self._wait_for_room(number)
         if self._closing:
             raise JournalUnavailable
-        self._unwritten.extend(accesses)
-        self._taken += len(accesses)
+        self._arriving.append(access)
+        self._unwritten += number
         self._arrived.set()
         if self._task is None:
             self._task = asyncio.create_task(self._run())
         if self._durable:
             written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append((self._taken, written))
+            self._waiting.append((self._written + self._unwritten, written))
             await written
 
     async def _wait_for_room(self, number: int) -> None:
         try:
             async with asyncio.timeout(ROOM_SECONDS):
-                while len(self._unwritten) + number > MOST_UNWRITTEN:
+                while self._unwritten + number > MOST_UNWRITTEN:
                     if self._failing or not self._unwritten:
                         raise JournalUnavailable
                     self._room.clear()
@@ -139,18 +138,22 @@ class Journal:
                 await self._write_batch()
 
     async def _write_batch(self) -> None:
-        batch = self._unwritten[:ROWS_A_COPY]
+        """Write what has arrived, or once more what could not be written."""
+        if not self._writing:
+            self._writing, self._arriving = self._arriving, []
+        rows = [(*access[:-1], uscc) for access in self._writing for uscc in access.subjects]
         try:
             pool = await self._database.pool()
             async with pool.acquire() as connection, connection.transaction():
-                await connection.copy_records_to_table("access_log", records=batch, columns=COLUMNS)
-                await connection.executemany(_COUNT, _counts(batch))
+                if not (self._failing and await connection.fetchval(_THERE, rows[0][-1], rows[0][1], rows[0][0])):
+                    await connection.copy_records_to_table("access_log", records=rows, columns=COLUMNS)
+                    await connection.executemany(_COUNT, _counts(self._writing))
         except Exception as error:
             await self._failed(error)
             return
-        self._failing = False
-        del self._unwritten[: len(batch)]
-        self._written += len(batch)
+        self._failing, self._writing = False, []
+        self._unwritten -= len(rows)
+        self._written += len(rows)
         self._room.set()
         while self._waiting and self._waiting[0][0] <= self._written:
             _, future = self._waiting.popleft()
@@ -160,7 +163,7 @@ class Journal:
     async def _failed(self, error: Exception) -> None:
         """Keep what could not be written, and tell whoever waits that it was not."""
         if not self._failing:
-            logger.error("access log not written", error_type=type(error).__name__, unwritten=len(self._unwritten))
+            logger.error("access log not written", error_type=type(error).__name__, unwritten=self._unwritten)
         self._failing = True
         self._room.set()
         while self._waiting:
@@ -178,4 +181,4 @@ class Journal:
         try:
             await asyncio.wait_for(self._task, CLOSING_SECONDS)
         except TimeoutError:
-            logger.error("access log lost", accesses=len(self._unwritten))
+            logger.error("access log lost", accesses=self._unwritten)

@@ -12,6 +12,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 from sqlalchemy.exc import DBAPIError
+from uuid_utils import uuid7
 
 from credit_service.accounts.rules import Role
 from credit_service.audit import access_store, accesses
@@ -196,15 +197,26 @@ async def test_months_are_made_ahead_and_dropped_after_five_years(
     assert await own_owner.fetchval("SELECT min(at) FROM access_log") == datetime(2015, 12, 1, tzinfo=UTC)
 
 
-def one(uscc: str = COMPANY) -> Access:
-    now = datetime(2026, 5, 6, 2, tzinfo=UTC)
-    return Access(uscc, now, uuid4(), "client:x", AGENCY, "regulator", "audit", None, "/", "r", now)
+NOON = datetime(2026, 5, 6, 4, tzinfo=UTC)
+
+
+def answer(files: int = 1) -> Access:
+    subjects = [f"{number:018}" for number in range(files)]
+    return Access(uuid7(), NOON, NOON, "r", "client:x", AGENCY, "regulator", "audit", None, "/", subjects)
+
+
+async def written(owner: asyncpg.Connection[Any]) -> int:
+    """How many files the log holds; the agency's count of the day agrees with it."""
+    rows: int = await owner.fetchval("SELECT count(*) FROM access_log")
+    counted = await owner.fetch("SELECT agency_uscc, day, accesses FROM access_count")
+    assert [tuple(row) for row in counted] == [(AGENCY, date(2026, 5, 6), rows)]
+    return rows
 
 
 async def test_a_durable_journal_answers_after_the_commit(database: Database, owner: asyncpg.Connection[Any]) -> None:
     journal = Journal(database, durable=True)
-    await asyncio.gather(*(journal.write([one()]) for _ in range(50)))
-    assert await owner.fetchval("SELECT count(*) FROM access_log") == 50
+    await asyncio.gather(*(journal.write(answer()) for _ in range(50)))
+    assert await written(owner) == 50
     await journal.close()
 
 
@@ -212,11 +224,42 @@ async def test_what_is_taken_over_is_written_when_the_service_ends(
     database: Database, owner: asyncpg.Connection[Any]
 ) -> None:
     journal = Journal(database, durable=False)
-    await journal.write([one() for _ in range(accesses.ROWS_A_COPY + 1)])
+    await journal.write(answer(5_000))
+    await journal.write(answer(1))
     await journal.close()
-    assert await owner.fetchval("SELECT count(*) FROM access_log") == accesses.ROWS_A_COPY + 1
+    assert await written(owner) == 5_001
     with pytest.raises(JournalUnavailable):
-        await journal.write([one()])
+        await journal.write(answer())
+
+
+async def test_an_answer_across_midnight_counts_for_its_own_day(
+    database: Database, owner: asyncpg.Connection[Any]
+) -> None:
+    journal = Journal(database, durable=False)
+    midnight = datetime(2026, 5, 6, 16, tzinfo=UTC)  # in Shanghai
+    for moment in (midnight - timedelta(microseconds=1), midnight, midnight - timedelta(days=1), NOON):
+        await journal.write(answer(2)._replace(at=moment))
+    await journal.write(answer(1)._replace(agency_uscc=None))
+    await journal.close()
+    counted = await owner.fetch("SELECT day, accesses FROM access_count ORDER BY day")
+    assert [tuple(row) for row in counted] == [(date(2026, 5, 6), 6), (date(2026, 5, 7), 2)]
+
+
+async def test_a_commit_whose_answer_was_lost_is_not_made_again(
+    database: Database, owner: asyncpg.Connection[Any]
+) -> None:
+    journal, access = Journal(database, durable=True), answer(2)
+    await owner.execute("REVOKE INSERT ON access_log FROM credit_service")
+    try:
+        with pytest.raises(JournalUnavailable):
+            await journal.write(access)
+        rows = [(*access[:-1], uscc) for uscc in access.subjects]  # as if the attempt had been committed all the same
+        await owner.copy_records_to_table("access_log", records=rows, columns=accesses.COLUMNS)
+    finally:
+        await owner.execute("GRANT INSERT ON access_log TO credit_service")
+    await journal.write(answer(1))
+    await journal.close()
+    assert await owner.fetchval("SELECT count(*) FROM access_log") == 3
 
 
 async def test_two_large_answers_wait_for_room_and_a_log_that_fails_turns_them_away(
@@ -224,17 +267,17 @@ async def test_two_large_answers_wait_for_room_and_a_log_that_fails_turns_them_a
 ) -> None:
     journal = Journal(database, durable=False)
     most = accesses.MOST_UNWRITTEN
-    await asyncio.gather(*(journal.write([one() for _ in range(size)]) for size in (most - 1, most, 2)))
+    await asyncio.gather(*(journal.write(answer(size)) for size in (most - 1, most, 2)))
     await owner.execute("REVOKE INSERT ON access_log FROM credit_service")
     try:
         with pytest.raises(JournalUnavailable):
-            await journal.write([one() for _ in range(most)])
+            await journal.write(answer(most))
     finally:
         await owner.execute("GRANT INSERT ON access_log TO credit_service")
     with pytest.raises(JournalUnavailable):
-        await journal.write([one() for _ in range(most + 1)])
+        await journal.write(answer(most + 1))
     await journal.close()
-    assert await owner.fetchval("SELECT count(*) FROM access_log") == 2 * most + 1
+    assert await written(owner) == 2 * most + 1
 
 
 async def test_without_a_log_nothing_non_public_is_shown(
