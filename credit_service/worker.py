@@ -212,13 +212,19 @@ async def serve(settings: Settings) -> None:
         if settings.log_witnesses:
             asked = keeping.gather(database, settings.log_witnesses, clock, signed_each)
             keepers.append(asyncio.create_task(asked))
+        for keeper in keepers:
+            # A log that nobody extends must not go unnoticed: without a keeper the runner ends, to be started again.
+            keeper.add_done_callback(lambda ended: stopping.set())
         keepers.append(asyncio.create_task(_shut_down(queue, stopping)))
         try:
             await queue.run()
         finally:
             for keeper in keepers:
                 keeper.cancel()
-            await asyncio.wait(keepers)
+            ended = await asyncio.gather(*keepers, return_exceptions=True)
+        failed = next((each for each in ended if isinstance(each, Exception)), None)
+        if failed is not None:
+            raise failed
     finally:
         await connection.close()
         await database.close()

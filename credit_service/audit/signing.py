@@ -110,7 +110,10 @@ def write_durably(file: Path, content: bytes, mode: int = 0o600) -> None:
 
 
 def _signer(file: Path, origin: str) -> Signer:
-    key = serialization.load_pem_private_key(file.read_bytes(), password=None)
+    try:
+        key = serialization.load_pem_private_key(file.read_bytes(), password=None)
+    except ValueError as error:
+        raise ValueError(f"{file} is not an Ed25519 key") from error
     if not isinstance(key, Ed25519PrivateKey):
         raise TypeError(f"{file} is not an Ed25519 key")
     return Signer(origin, ED25519, key)

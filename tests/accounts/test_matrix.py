@@ -11,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 import asyncpg
+import httpx
 import pytest
 
 from credit_service.accounts import matrix
@@ -23,7 +24,7 @@ from credit_service.platform.clock import FixedClock
 from credit_service.platform.database import Database
 from credit_service.platform.settings import Settings
 from tests.accounts.objects import FILE, OBJECTS, UNKNOWN, UNKNOWN_ID, World, body_for, template_of
-from tests.api import AGENCY, OTHER_AGENCY, OTHER_COMPANY, Api, penalty, running
+from tests.api import AGENCY, COMPANY, OTHER_AGENCY, OTHER_COMPANY, Api, penalty, running
 from tests.evidence.files import pdf
 from tests.records.imports.conftest import ATTESTED
 from tests.records.imports.files import csv_file
@@ -106,10 +107,12 @@ def test_the_page_is_current() -> None:
     assert (ROOT / "docs" / "permissions.md").read_text(encoding="utf-8") == matrix.page()
 
 
-async def ask(world: World, cell: Cell, path: str, *, stranger: bool) -> tuple[int, dict[str, Any]]:
+async def ask(
+    world: World, cell: Cell, path: str, *, stranger: bool, request_id: str = ""
+) -> tuple[int, dict[str, Any]]:
     identity = {"agency": OTHER_AGENCY, "entity": OTHER_COMPANY} if stranger else {}
     more: dict[str, Any] = {}
-    headers = {"If-Match": "*"}
+    headers = {"If-Match": "*"} | ({"X-Request-ID": request_id} if request_id else {})
     if cell.body is not None:
         more["json"] = body_for(cell.body, await world.listed())
     elif cell.method == "POST" and path.endswith("/attachments"):
@@ -139,11 +142,28 @@ async def test_ones_own_answers_and_anothers_never_was(world: World) -> None:
             problem.pop("instance", None)
         if foreign[0] != 404 or foreign != unknown:
             wrong.append(f"another's: {cell}: {foreign}, and unknown: {unknown}")
+    changed = {}
     for cell, place in places.items():
-        status, problem = await ask(world, cell, place, stranger=False)
+        request_id = str(uuid4())
+        status, problem = await ask(world, cell, place, stranger=False, request_id=request_id)
         if (status in (401, 403, 404)) != (cell.scope is Scope.NOTHING) or status >= 500:
             wrong.append(f"one's own: {cell}: {status} {problem}")
+        if status < 300 and cell.method != "GET" and cell.path not in UNCHANGED:
+            changed[request_id] = cell
+    assert len({cell.path for cell in changed.values()}) > 20
+    wrong += [f"no event: {changed[each]}" for each in changed.keys() - await audited(world)]
     assert wrong == [], "\n".join(wrong)
+
+
+UNCHANGED = {"/v1/watchlists/{watchlist_id}/entities": "the sample adds nothing that is not there already"}
+
+
+async def audited(world: World) -> set[str]:
+    """The requests that the audit log tells of."""
+    rows = await world.owner.fetch(
+        "SELECT DISTINCT convert_from(attribution, 'UTF8')::json ->> 'request_id' FROM audit_event"
+    )
+    return {row[0] for row in rows}
 
 
 NO_OBJECTS = {
@@ -181,8 +201,8 @@ async def test_a_list_holds_ones_own_and_nothing_of_anothers(world: World) -> No
         place = await world.path(template, cell.role)
         names[cell] = place.split("/")[len(template.split("/{")[0].split("/"))]
     wrong = []
+    others = {"agency": OTHER_AGENCY, "entity": OTHER_COMPANY}
     for cell, _ in cells:
-        others = {"agency": OTHER_AGENCY, "entity": OTHER_COMPANY}
         own = await world.api.get(cell.path, cell.role)
         foreign = await world.api.get(cell.path, cell.role, **others)
         if (own.status_code, foreign.status_code) != (200, 200) or names[cell] not in own.text:
@@ -191,6 +211,68 @@ async def test_a_list_holds_ones_own_and_nothing_of_anothers(world: World) -> No
         if shown:
             wrong.append(f"another's: {cell}: {shown}")
     assert wrong == [], "\n".join(wrong)
+
+
+QUEUES = ("mine", "agency", "unassigned", "overdue", "due-today", "supervised")
+
+
+def filters(known: set[str], own: httpx.Response, record_id: str) -> list[dict[str, str]]:
+    """What a stranger may ask of a list to get at another's: its subject, its record, its queues, its cursor."""
+    asked = [{"uscc": COMPANY}, {"record_id": record_id}, *({"queue": name} for name in QUEUES)]
+    cursor = own.json().get("next_cursor")
+    asked += [{"cursor": cursor}] if cursor else []
+    return [each for each in asked if each.keys() <= known]
+
+
+async def test_no_filter_and_no_cursor_brings_anothers_objects(world: World) -> None:
+    paths = world.api.app.openapi()["paths"]
+    others = {"agency": OTHER_AGENCY, "entity": OTHER_COMPANY}
+    cells = list_cells(world.api.app)
+    names = set()
+    for cell, template in cells:
+        place = await world.path(template, cell.role)
+        names.add(place.split("/")[len(template.split("/{")[0].split("/"))])
+    record_id = await world.listed()
+    wrong, tried = [], []
+    for cell, _ in cells:
+        known = {each["name"] for each in paths[cell.path]["get"].get("parameters", [])}
+        own = await world.api.get(cell.path, cell.role, params={"limit": "1"} if "limit" in known else {})
+        assert own.status_code == 200, own.text
+        for asked in filters(known, own, record_id):
+            tried += asked
+            foreign = await world.api.get(cell.path, cell.role, params=asked, **others)
+            shown = [name for name in names if name in foreign.text]
+            if foreign.status_code >= 500 or shown:
+                wrong.append(f"{cell} {asked}: {foreign.status_code} {shown}")
+    assert wrong == [], "\n".join(wrong)
+    assert set(tried) == {"uscc", "record_id", "queue", "cursor"}
+    assert len(tried) > 40
+
+
+def zero(figures: Any) -> bool:
+    """Whether an answer counts nothing."""
+    if isinstance(figures, dict):
+        return all(zero(each) for each in figures.values())
+    if isinstance(figures, list):
+        return all(zero(each) for each in figures)
+    return not isinstance(figures, int) or figures == 0
+
+
+async def test_figures_count_nothing_of_anothers(world: World) -> None:
+    made = [await world.path(f"/v1/{kind}/{{case_id}}", Role.SUBJECT) for kind in ("repairs", "objections")]
+    assert len(set(made)) == 2
+    await world.path("/v1/measures/applications/{application_id}", Role.REGULATOR)
+    others = {"agency": OTHER_AGENCY, "entity": OTHER_COMPANY}
+    for path in ("/v1/repairs/counts", "/v1/objections/counts"):
+        for role in (Role.SUBMITTER, Role.REGULATOR, Role.SUBJECT):
+            foreign = await world.api.get(path, role, **others)
+            assert (foreign.status_code, zero(foreign.json())) == (200, True), (path, role, foreign.text)
+        assert not zero((await world.api.get(path, Role.SUBMITTER)).json()), path
+    own = await world.api.get("/v1/statistics/submissions", Role.SUBMITTER)
+    assert (own.status_code, zero(own.json())) == (200, False), own.text
+    for params in ({}, {"agency": AGENCY}):
+        foreign = await world.api.get("/v1/statistics/submissions", Role.SUBMITTER, params=params, **others)
+        assert foreign.status_code in (403, 404) or zero(foreign.json()), foreign.text
 
 
 NO_QUERY = {

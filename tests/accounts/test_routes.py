@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import orjson
 import pytest
 
 from credit_service.accounts.authenticator import RECHECKED_AFTER_SECONDS
-from credit_service.accounts.rules import Role
+from credit_service.accounts.dependencies import declared_permission
+from credit_service.accounts.rules import Permission, Role
+from credit_service.app import api_routes
 from credit_service.identity.uscc import compose
 from tests.api import AGENCY, AGENCY_NAME, COMPANY, Api, penalty
 
 NEW = compose("11", "110105", "00006132")
+GRANT = [{"item_code": "administrative-penalty", "division_prefix": "1101"}]
 
 
 async def make_client(api: Api, **changes: Any) -> tuple[str, str]:
@@ -78,6 +83,31 @@ async def test_a_disabled_client_is_out_within_half_a_minute(api: Api, owner: as
     assert hashes.startswith("$argon2id$")
     kept = await owner.fetch("SELECT canonical FROM audit_event UNION ALL SELECT body FROM idempotency_key")
     assert not any(secret.encode() in row[0] for row in kept)
+
+
+async def test_whatever_an_administrator_changes_is_in_the_audit_log(api: Api, owner: asyncpg.Connection) -> None:
+    agency = {"name": "北京市朝阳区市场监督管理局", "division": "110105", "level": "district"}
+    client = {"client_id": "system-1", "name": "业务系统", "role": "auditor"}
+    who = {"principal": "client:system-1", "reason": "离职交接期间停用"}
+    changes: list[tuple[str, str, Any, str]] = [
+        ("PUT", f"/v1/agencies/{NEW}", agency, "agency.created"),
+        ("PUT", f"/v1/agencies/{NEW}", agency | {"daily_subjects": 5}, "agency.updated"),
+        ("PUT", f"/v1/agencies/{NEW}", agency | {"grants": GRANT}, "agency.updated"),
+        ("POST", "/v1/clients", client, "client.created"),
+        ("POST", "/v1/principals/block", who | {"blocked": True}, "principal.blocked"),
+        ("POST", "/v1/principals/block", who | {"blocked": False}, "principal.unblocked"),
+        ("POST", "/v1/clients/system-1/disable", None, "client.disabled"),
+    ]
+    routes = [route for route in api_routes(api.app) if declared_permission(route) is Permission.MANAGE_ACCOUNTS]
+    writes = {(method, route.path_regex.pattern) for route in routes for method in route.methods - {"GET"}}
+    assert all(any(verb == m and re.match(p, path) for verb, path, _, _ in changes) for m, p in writes), "a new route"
+    for method, path, body, action in changes:
+        request_id = str(uuid4())
+        done = await api.call(method, path, Role.ADMINISTRATOR, {"X-Request-ID": request_id}, json=body)
+        assert done.status_code < 300, done.text
+        by = "convert_from(attribution, 'UTF8')::json ->> 'request_id' = $1"
+        rows = await owner.fetch(f"SELECT action, actor FROM audit_event WHERE {by}", request_id)
+        assert [tuple(row) for row in rows] == [(action, "client:administrator-500103")]
 
 
 async def test_a_token_dies_with_its_agency(api: Api) -> None:

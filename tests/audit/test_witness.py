@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import subprocess
@@ -16,6 +17,7 @@ import asyncpg
 import httpx
 import pytest
 
+from credit_service.audit import keeping
 from credit_service.audit.export import export
 from credit_service.audit.notes import (
     Checkpoint,
@@ -210,3 +212,36 @@ async def test_a_witness_in_another_process(book: Ledger, tmp_path: Path) -> Non
     assert await ask_all(book.connection, [shard], [known], book.clock.now() + timedelta(1)) == {url: "failed"}
     line = await book.connection.fetchval("SELECT line FROM log_cosignature WHERE size = 15")
     assert base64.b64decode(line.split(" ")[2])[:4] == Verifier.parse(vkey).key_id
+
+
+async def test_the_log_waits_for_no_witness(book: Ledger, database: Database) -> None:
+    """One that takes the question and never answers: entries get their place and heads are signed meanwhile."""
+    asked = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await reader.read()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    known = LogWitness(url=address, vkey=str(book.keys.verifiers(ORIGIN)[0]))
+    tasks = [
+        asyncio.create_task(keeping.gather(database, [known], book.clock, 1)),
+        asyncio.create_task(keeping.keep(database, book.log, book.clock, 0.1)),
+    ]
+    try:
+        await asyncio.wait_for(asked.wait(), 60)
+        await book.add(5, start=9)
+        async with asyncio.timeout(60):
+            while notes_size(await note_of(book)) < 15:
+                await asyncio.sleep(0.05)
+        assert not any(task.done() for task in tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        server.close()
+
+
+def notes_size(note: str) -> int:
+    return Checkpoint.parse(parse_note(note).text).size

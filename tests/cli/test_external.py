@@ -10,7 +10,9 @@ from pathlib import Path
 import asyncpg
 
 from credit_service.platform.database import connect_arguments
+from tests.audit.support import event_rows, write
 from tests.cli.test_serve import COMMAND, SECONDS, answers, environment, eventually, free_port
+from tests.conftest import NOW
 from tests.support import ROOT, DatabaseUrls
 
 
@@ -53,3 +55,25 @@ def test_the_job_runner_ends_in_order(own_database_urls: DatabaseUrls) -> None:
         assert process.wait(SECONDS) == 0
     finally:
         process.kill()
+
+
+def test_the_job_runner_ends_when_nobody_extends_the_log(own_database_urls: DatabaseUrls, tmp_path: Path) -> None:
+    """A key of the log that is none: without its keeper the runner would go on, and no head be signed."""
+    keys = tmp_path / "keys" / "log"
+    keys.mkdir(parents=True)
+    (keys / "0001.pem").write_text("not a key")
+
+    async def add() -> None:
+        connection = await asyncpg.connect(**connect_arguments(own_database_urls.superuser))
+        await write(connection, event_rows(1, NOW))
+        await connection.close()
+
+    asyncio.run(add())
+    settings = {"CREDIT_DATABASE_URL": own_database_urls.service, "CREDIT_KEYS_DIR": str(tmp_path / "keys")}
+    process = subprocess.Popen([*COMMAND, "worker"], cwd=ROOT, env=environment() | settings, stderr=subprocess.PIPE)
+    try:
+        _, told = process.communicate(timeout=SECONDS)
+    finally:
+        process.kill()
+    assert process.returncode == 1
+    assert "is not an Ed25519 key" in " ".join(told.decode().split())
