@@ -26,6 +26,9 @@ ORDERS: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
 }
 """Orders by name: columns, their types, direction. ``risk`` begins with the worst, ``since`` with the newest."""
 
+MOST_POINTS = 2**31 - 1
+AFTER_EVERY_CODE = "~"
+
 _COLUMNS = """c.uscc, e.name, c.risk_class, c.points, c.division, c.industry, c.tags, c.since, c.evaluated_at,
     c.rule_set_id, e.registration_status"""
 _PENDING = """
@@ -110,27 +113,18 @@ def page_query(filters: Filters, order: str, after: Sequence[Any] | None, limit:
     because it is of another class or industry, however they are spread.
     """
     arguments: list[Any] = []
-    led = bool(filters.tags) and order == "division"
-    cells = [] if led else _cells(filters, order)
-    rest = replace(filters, classes=(), industry="" if "industry" in cells else filters.industry) if cells else filters
-    tables, conditions, place = _from(rest, arguments, order)
-    names, types, direction = ORDERS[order]
-    columns = [f"{place}.{name}" for name in names]
-    if after is not None:
-        places = []
-        for value, kind in zip(after, types, strict=True):
-            arguments.append(value)
-            places.append(f"${len(arguments)}::{kind}")
-        sign = ">" if direction == "ASC" else "<"
-        conditions.append(f"({', '.join(columns)}) {sign} ({', '.join(places)})")
-    conditions += [f"c.{name} = cell.{name}" for name in cells]
+    cells = [] if filters.tags and order == "division" else _cells(filters, order)
+    tables, conditions, place = _from(_beside(filters, order, cells), arguments, order)
+    names, _, direction = ORDERS[order]
+    keys = [*cells, *(name for name in names if name not in cells)]
+    conditions += _span(filters, order, after, cells, place, arguments)
     arguments.append(limit + 1)
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    by = ", ".join(f"{{0}}.{name} {direction}" for name in names)
-    end = f"LIMIT ${len(arguments)}"
-    found = f"SELECT {', '.join(columns)} FROM {tables} {where} ORDER BY {by.format(place)} {end}"
+    by, end = ", ".join(f"{{0}}.{name} {direction}" for name in names), f"LIMIT ${len(arguments)}"
+    inner = ", ".join(f"{place}.{name} {direction}" for name in keys)
+    found = f"SELECT {', '.join(f'{place}.{name}' for name in names)} FROM {tables} {where} ORDER BY {inner} {end}"
     if cells:
-        members = _members(filters, cells, arguments)
+        members = _members(filters, cells, after if order == "risk" else None, arguments)
         found = f"SELECT p.* FROM {members} CROSS JOIN LATERAL ({found}) p ORDER BY {by.format('p')} {end}"
     sql = f"""
         SELECT {_COLUMNS} FROM ({found}) f JOIN entity_class c ON c.uscc = f.uscc JOIN entity e ON e.uscc = c.uscc
@@ -146,14 +140,88 @@ def _cells(filters: Filters, order: str) -> list[str]:
     return ["risk_class"] if filters.classes else []
 
 
-def _members(filters: Filters, cells: list[str], arguments: list[Any]) -> str:
-    """The values of ``cells`` as a table."""
-    arguments.append(list(filters.classes or CLASSES))
-    classes = f'unnest(${len(arguments)}::varchar[] COLLATE "C") AS class_of (risk_class)'
+def _beside(filters: Filters, order: str, cells: list[str]) -> Filters:
+    """What is left to ask of each row where cells and the span of the order have asked the rest."""
+    rest = filters
+    if cells:
+        rest = replace(rest, classes=(), industry="" if "industry" in cells else rest.industry)
+    if order == "division":
+        return replace(rest, division="")
+    return replace(rest, since_from=None, since_to=None) if order == "since" else rest
+
+
+def _span(
+    filters: Filters,
+    order: str,
+    after: Sequence[Any] | None,
+    cells: list[str],
+    place: str,
+    arguments: list[Any],
+) -> list[str]:
+    """Where in its index a page begins and the pages end, each as one comparison of rows.
+
+    An equality beside a comparison that starts with the same column would win: the index would be read from the
+    beginning of the class, and whatever lies before the page be passed over. So a cell is a span too.
+    """
+    names, types, direction = ORDERS[order]
+    onward, back = (">", "<") if direction == "ASC" else ("<", ">")
+    start, end = _bounds(filters, order, after)
+    values = [f"cell.{name}" for name in cells]
+    own = [name for name in names if name not in cells]
+    if order == "risk" and cells:
+        values += [f"cell.{name}" for name in own] if start else []
+    else:
+        for value, kind in zip(start, types, strict=False):
+            arguments.append(value)
+            values.append(f"${len(arguments)}::{kind}")
+    found = []
+    if values:
+        strict = "" if start else "="
+        found.append(f"({_row(place, [*cells, *own][: len(values)])}) {onward}{strict} ({', '.join(values)})")
+    last = [f"cell.{name}" for name in cells]
+    if end is not None:
+        arguments.append(end)
+        last.append(f"${len(arguments)}::{types[0]}")
+    if last:
+        # The end of places is the first that is outside; of dates, which are read backwards, the last that is inside.
+        strict = "" if end is not None and order == "division" else "="
+        found.append(f"({_row(place, [*cells, *own][: len(last)])}) {back}{strict} ({', '.join(last)})")
+    return found
+
+
+def _row(place: str, names: list[str]) -> str:
+    return ", ".join(f"{place}.{name}" for name in names)
+
+
+def _bounds(filters: Filters, order: str, after: Sequence[Any] | None) -> tuple[list[Any], Any]:
+    """After which place a page begins (none: at the beginning), and where the order's first column ends."""
+    starts = [list(after)] if after is not None else []
+    if order == "division" and filters.division:
+        return max(([filters.division, ""], *starts)), filters.division + ":"  # the colon follows the nine
+    if order != "since":
+        return starts[0] if starts else [], None
+    if filters.since_to is not None:
+        starts.append([start_of(filters.since_to + timedelta(days=1)), ""])
+    return min(starts, default=[]), start_of(filters.since_from) if filters.since_from is not None else None
+
+
+def _members(filters: Filters, cells: list[str], after: Sequence[Any] | None, arguments: list[Any]) -> str:
+    """The values of ``cells`` as a table; with ``after``, a place in the order of risk, each with where it begins."""
+    classes = list(filters.classes or CLASSES)
+    if after is not None:
+        own = [each for each in classes if each <= after[0]]
+        arguments.append(own)
+        arguments.append([after[1] if each == after[0] else MOST_POINTS for each in own])
+        arguments.append([after[2] if each == after[0] else AFTER_EVERY_CODE for each in own])
+        one, two, three = range(len(arguments) - 2, len(arguments) + 1)
+        arrays = f'${one}::varchar[] COLLATE "C", ${two}::integer[], ${three}::varchar[] COLLATE "C"'
+        return f"unnest({arrays}) AS cell (risk_class, points, uscc)"
+    arguments.append(classes)
+    listed = f'unnest(${len(arguments)}::varchar[] COLLATE "C") AS class_of (risk_class)'
     if "industry" not in cells:
-        return f"(SELECT * FROM {classes}) AS cell"
+        return f"(SELECT * FROM {listed}) AS cell"
     arguments.append([code for code in industries.codes() if code.startswith(filters.industry)])
-    return f'(SELECT * FROM {classes}, unnest(${len(arguments)}::varchar[] COLLATE "C") AS own (industry)) AS cell'
+    return f'(SELECT * FROM {listed}, unnest(${len(arguments)}::varchar[] COLLATE "C") AS own (industry)) AS cell'
 
 
 def place_of(order: str, row: Any) -> list[Any]:

@@ -108,6 +108,55 @@ async def test_pages_and_counts(tiered: Database, filters: tiers.Filters, order:
         assert await tiers.count(connection, filters) == Counter(wanted.values())
 
 
+_MANY = """
+INSERT INTO entity (uscc, name, category, division, registration_status, source, created_at, updated_at)
+SELECT '91' || lpad(n::text, 16, '0'), '测试有限公司', '91', (500103 + n % 9)::text, 'active', 'registrar', $1, $1
+FROM generate_series(1, 20000) AS n;
+"""
+_THEIR_CLASSES = """
+INSERT INTO entity_class (uscc, division, industry, risk_class, points, tags, rule_set_id, since, evaluated_at,
+    fresh_until)
+SELECT uscc, division, 'F51', CASE WHEN substr(uscc, 18, 1) = '7' THEN 'D' ELSE 'C' END,
+    30 + substr(uscc, 14, 5)::integer % 300, '{}', gen_random_uuid(),
+    $1::timestamptz - interval '1 hour' * (substr(uscc, 14, 5)::integer % 3000), $1, 'infinity' FROM entity
+"""
+
+
+async def test_a_page_reads_no_more_where_it_is_deep(owner: asyncpg.Connection[Any]) -> None:
+    """Pages that the database reads for the first page and for one behind nine tenths: the same, and few."""
+    await owner.execute(_MANY.replace("$1", f"'{NOW.isoformat()}'"))
+    await owner.execute(_THEIR_CLASSES, NOW)
+    await owner.execute("VACUUM (ANALYZE) entity_class, entity")
+    day = (NOW - timedelta(days=10)).date()
+    for filters in (
+        tiers.Filters(),
+        tiers.Filters(classes=("C",)),
+        tiers.Filters(classes=("C", "D")),
+        tiers.Filters(classes=("C",), division="5001"),
+        tiers.Filters(division="50010"),
+        tiers.Filters(classes=("C",), industry="F"),
+        tiers.Filters(classes=("C",), since_to=day),
+    ):
+        for order in tiers.ORDERS:
+            if filters.since_to is not None and order != "since":
+                continue
+            total = (await owner.fetch(*_all_of(filters, order, None, 30_000)))[:-51]
+            read = []
+            for place in (None, tiers.place_of(order, total[-1])):
+                sql, arguments = tiers.page_query(filters, order, place, 50)
+                explained = await owner.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}", *arguments)
+                plan = orjson.loads(explained)[0]["Plan"]
+                assert plan["Actual Rows"] == 51
+                read.append(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+            assert read[1] <= read[0] + 20, (filters, order, read)
+            assert read[0] <= 51 * 8 + 100, (filters, order, read)
+
+
+def _all_of(filters: tiers.Filters, order: str, place: Any, limit: int) -> tuple[Any, ...]:
+    sql, arguments = tiers.page_query(filters, order, place, limit)
+    return sql, *arguments
+
+
 async def test_over_http(api: Api, owner: asyncpg.Connection[Any]) -> None:
     await filled(api.database, owner, api.clock)
     path = "/v1/supervision/entities"
