@@ -6,6 +6,7 @@ and of the catalogue's codes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -16,7 +17,7 @@ from credit_service.catalogue.models import Catalogue
 from credit_service.entities.history import ENTITIES_AT, RECORDS_AT
 from credit_service.identity import industries
 from credit_service.platform.days import day_of
-from credit_service.supervision.classes.rules import EntityCondition, Rule, RuleSet, ages, windows
+from credit_service.supervision.classes.rules import EntityCondition, Rule, RuleSet, ages
 
 LAST_DAY = "date '9999-12-31'"
 OF_RANGE = "uscc > ($1::varchar[])[1] AND uscc <= ($1::varchar[])[2]"
@@ -40,10 +41,14 @@ class _Parameters:
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """``sql`` gives uscc, division, industry, risk_class, points, fresh_until and tags for each entity in scope."""
+    """``sql`` gives uscc, division, industry, risk_class, points, fresh_until and tags for each entity in scope.
+
+    ``where`` is the scope as a condition on ``uscc``, for what is joined to it.
+    """
 
     sql: str
     arguments: list[Any] = field(repr=False)
+    where: str = OF_CODES
 
 
 def present(rule_set: RuleSet, catalogue: Catalogue, scope: list[str], at: datetime, *, ranged: bool) -> Compiled:
@@ -76,11 +81,6 @@ def _compile(
     sections = orjson.dumps({code[1:]: code[0] for code in industries.codes() if len(code) > 1}).decode()
     industry = INDUSTRY.format("e.industry", parameters.name(sections, "text"))
     rules = rule_set.rules
-    of_records = [(index, rule) for index, rule in enumerate(rules) if rule.records is not None]
-    counts = "".join(
-        f", count(*) FILTER (WHERE {_meets(rule, bit, parameters)}) AS n{index}"
-        for bit, (index, rule) in enumerate(of_records)
-    )
     held = {
         index: f"coalesce(t.n{index}, 0) >= {rule.at_least}"
         if rule.records is not None
@@ -95,33 +95,12 @@ def _compile(
     ]
     b, c, d = rule_set.bands
     sql = f"""
-WITH item (item_code, mask, tagged, shown) AS (VALUES {_items(catalogue, [rule for _, rule in of_records])}),
-tag (bit, tag) AS (VALUES {_tags(catalogue)}),
+WITH tag (bit, tag) AS (VALUES {_tags(catalogue)}),
 subject AS (
     SELECT e.uscc, e.division, {industry} AS industry, e.category, e.registration_status,
         {today} - e.established_on AS age, e.established_on
     FROM {entities} e WHERE e.{where}
-), counted AS (
-    SELECT r.uscc, i.mask, r.severity, r.age, r.public_facts, r.shared_facts, r.restricted_facts,
-        i.tagged | CASE WHEN r.state = 'published' THEN i.shown ELSE {_no_bits(catalogue)} END AS bits, r.pending,
-        least(r.publicity_until, r.disclosure_until,
-            CASE WHEN r.state = 'withheld' AND r.valid_until < {LAST_DAY} THEN r.valid_until + 1 END::timestamp
-                AT TIME ZONE 'Asia/Shanghai',
-            {_lapse(rule_set, catalogue, [rule for _, rule in of_records])}) AS boundary
-    FROM (
-        SELECT uscc, item_code, severity, {today} - decided_on AS age, decided_on, valid_until, state, publicity_until,
-            disclosure_until, public_facts, shared_facts, restricted_facts,
-            CASE WHEN state = 'published' AND publicity_from > $2 THEN publicity_from END AS pending
-        FROM {records} s
-        WHERE {where} AND state IN ('published', 'withheld')
-            AND $2::timestamptz < coalesce(publicity_until, 'infinity')
-            AND $2 < coalesce(disclosure_until, 'infinity')
-            AND (state = 'published' OR valid_until IS NULL OR valid_until >= {today})
-    ) r JOIN item i USING (item_code)
-), tally AS (
-    SELECT uscc, min(coalesce(pending, boundary)) AS boundary,
-        bit_or(bits) FILTER (WHERE pending IS NULL) AS bits{counts}
-    FROM counted GROUP BY uscc
+), tally AS ({_tally(rule_set, catalogue, parameters, today, records, where)}
 ), judged AS (
     SELECT s.uscc, s.division, s.industry, greatest(0, {points}) AS points,
         greatest('A', {", ".join(floors) or "'A'"}) AS worst, t.bits,
@@ -138,22 +117,84 @@ SELECT j.uscc, j.division, j.industry,
     points::integer, coalesce(fresh_until, 'infinity') AS fresh_until, coalesce(named.tags, '{{}}'::text[]) AS tags
 FROM judged j LEFT JOIN named USING (bits)
 """
-    return Compiled(sql, parameters.values)
+    return Compiled(sql, parameters.values, where)
 
 
-def _items(catalogue: Catalogue, rules: list[Rule]) -> str:
-    """Each item with the rules that look at it (bit n from the left: the nth rule about records) and its tags."""
+def _tally(
+    rule_set: RuleSet, catalogue: Catalogue, parameters: _Parameters, today: str, records: str, where: str
+) -> str:
+    """For each entity how many records each rule counts (``n`` and the rule's number), its tags, the next boundary.
+
+    OFFSET 0 keeps each step apart: what a record says is read once, and a row is narrow before rows are grouped.
+    """
+    rules = [(index, rule) for index, rule in enumerate(rule_set.rules) if rule.records is not None]
+    read = sorted({name for _, rule in rules for name in _facts(rule)})
+    days = sorted({rule.records.within_days for _, rule in rules if rule.records and rule.records.within_days})
+    said = "".join(f", {_said(name, place, parameters)} AS said{place}" for place, name in enumerate(read))
+    looked = "".join(f", i.looks{index}" for index, _ in rules)
+    met = "".join(f", {_meets(index, rule, read, parameters)} AS met{index}" for index, rule in rules)
+    counts = "".join(f", count(*) FILTER (WHERE met{index}) AS n{index}" for index, _ in rules)
+    lapses = "".join(f", CASE WHEN i.within{each} AND r.age < {each} THEN r.decided_on + {each} END" for each in days)
+    return f"""
+    SELECT uscc, min(coalesce(pending, boundary)) AS boundary,
+        bit_or(bits) FILTER (WHERE pending IS NULL) AS bits{counts}
+    FROM (
+        SELECT uscc, pending, bits, least(ends, lapses::timestamp AT TIME ZONE 'Asia/Shanghai') AS boundary{met}
+        FROM (
+            SELECT r.uscc, r.severity, r.age, r.pending{looked}{said},
+                CASE WHEN r.state = 'published' THEN i.published ELSE i.tagged END AS bits,
+                least(r.publicity_until, r.disclosure_until) AS ends,
+                least(CASE WHEN r.state = 'withheld' AND r.valid_until < {LAST_DAY} THEN r.valid_until + 1 END{lapses})
+                    AS lapses
+            FROM (
+                SELECT *, {today} - decided_on AS age,
+                    CASE WHEN state = 'published' AND publicity_from > $2 THEN publicity_from END AS pending
+                FROM {records} s
+                WHERE {where} AND state IN ('published', 'withheld')
+                    AND $2::timestamptz < coalesce(publicity_until, 'infinity')
+                    AND $2 < coalesce(disclosure_until, 'infinity')
+                    AND (state = 'published' OR valid_until IS NULL OR valid_until >= {today})
+            ) r JOIN (VALUES {_items(catalogue, rules, read, days)}
+            ) i ({", ".join(_item_columns(rules, read, days))}) USING (item_code) OFFSET 0
+        ) r OFFSET 0
+    ) r GROUP BY uscc"""
+
+
+def _item_columns(rules: list[tuple[int, Rule]], read: list[str], days: list[int]) -> list[str]:
+    looks = [f"looks{index}" for index, _ in rules]
+    return [
+        "item_code",
+        "tagged",
+        "published",
+        *looks,
+        *(f"reads{place}" for place in range(len(read))),
+        *_within(days),
+    ]
+
+
+def _within(days: list[int]) -> list[str]:
+    return [f"within{each}" for each in days]
+
+
+def _facts(rule: Rule) -> Mapping[str, frozenset[str]]:
+    return (rule.records.facts if rule.records is not None else None) or {}
+
+
+def _items(catalogue: Catalogue, rules: list[tuple[int, Rule]], read: list[str], days: list[int]) -> str:
+    """Each item: its tags, with those of what is shown; which rules look at it, which facts they read, within when."""
     places = _places(catalogue)
-    size = len(places)
     rows = []
     for item in catalogue.latest_items():
-        mask = "".join("1" if rule.records and item.code in rule.records.items else "0" for rule in rules) or "0"
-        tagged, shown = ["0"] * size, ["0"] * size
-        tagged[places[f"kind:{item.kind}"]] = "1"
-        if item.list_colour:
-            tagged[places[f"list:{item.code}"]] = "1"
-            shown[places[f"shown:{item.code}"]] = "1"
-        rows.append(f"('{_word(item.code)}', B'{mask}', B'{''.join(tagged)}', B'{''.join(shown)}')")
+        looking = [rule for _, rule in rules if rule.records is not None and item.code in rule.records.items]
+        tagged = {f"kind:{item.kind}", *([f"list:{item.code}"] if item.list_colour else [])}
+        published = tagged | ({f"shown:{item.code}"} if item.list_colour else set())
+        said = [
+            *(rule in looking for _, rule in rules),
+            *(any(name in _facts(rule) for rule in looking) for name in read),
+            *(any(rule.records is not None and rule.records.within_days == each for rule in looking) for each in days),
+        ]
+        bits = (f"B'{''.join('01'[name in own] for name in places)}'" for own in (tagged, published))
+        rows.append(f"('{_word(item.code)}', {', '.join([*bits, *(str(each).lower() for each in said)])})")
     return ", ".join(rows)
 
 
@@ -168,10 +209,6 @@ def _tags(catalogue: Catalogue) -> str:
     return ", ".join(f"({place}, '{_word(name)}'::text COLLATE \"C\")" for name, place in _places(catalogue).items())
 
 
-def _no_bits(catalogue: Catalogue) -> str:
-    return f"B'{'0' * len(_places(catalogue))}'"
-
-
 def _word(text: str) -> str:
     """A code of the catalogue, which its own schema holds to letters, digits and hyphens."""
     assert text.replace("-", "").replace(":", "").isalnum(), text
@@ -179,28 +216,28 @@ def _word(text: str) -> str:
     return text
 
 
-def _meets(rule: Rule, bit: int, parameters: _Parameters) -> str:
+def _meets(index: int, rule: Rule, read: list[str], parameters: _Parameters) -> str:
     condition = rule.records
     assert condition is not None
-    parts = ["pending IS NULL", f"get_bit(mask, {bit}) = 1"]
+    parts = [f"looks{index}", "pending IS NULL"]
     if condition.severities:
         parts.append(f"severity = ANY({parameters.name(sorted(condition.severities), 'text[]')})")
     if condition.within_days is not None:
         parts.append(f"age < {condition.within_days}")
-    test = " AND ".join(parts)
-    for name, values in (condition.facts or {}).items():
-        # CASE keeps the facts of other items from being read at all.
-        test = f"CASE WHEN {test} THEN {_says(name, sorted(values), parameters)} ELSE false END"
-    return test
+    for name, values in _facts(rule).items():
+        parts.append(f"said{read.index(name)} && {parameters.name(sorted(values), 'text[]')}")
+    return f"({' AND '.join(parts)})"
 
 
-def _says(name: str, values: list[str], parameters: _Parameters) -> str:
-    key, wanted = parameters.name(name, "text"), parameters.name(values, "text[]")
-    value = f"coalesce(public_facts -> {key}, shared_facts -> {key}, restricted_facts -> {key})"
-    return f"""coalesce(CASE json_typeof({value})
-        WHEN 'array' THEN EXISTS (SELECT FROM json_array_elements({value}) AS member (value)
-            WHERE json_typeof(member.value) = 'string' AND member.value #>> '{{}}' = ANY({wanted}))
-        WHEN 'string' THEN {value} #>> '{{}}' = ANY({wanted}) ELSE false END, false)"""
+def _said(name: str, place: int, parameters: _Parameters) -> str:
+    """The text, or the texts of the list, under a name; the facts of items that nobody asks are not read at all."""
+    key = parameters.name(name, "text")
+    value = f"coalesce(r.public_facts -> {key}, r.shared_facts -> {key}, r.restricted_facts -> {key})"
+    return f"""CASE WHEN i.reads{place} THEN (
+        SELECT CASE json_typeof(said.value) WHEN 'string' THEN ARRAY[said.value #>> '{{}}'] WHEN 'array' THEN ARRAY(
+            SELECT member.value #>> '{{}}' FROM json_array_elements(said.value) AS member (value)
+            WHERE json_typeof(member.value) = 'string') END
+        FROM (SELECT {value} AS value OFFSET 0) AS said) END"""
 
 
 def _is(condition: EntityCondition | None, parameters: _Parameters) -> str:
@@ -228,20 +265,6 @@ def _points(index: int, rule: Rule, held: str) -> str:
     if rule.most is not None:
         amount = f"{'least' if rule.points >= 0 else 'greatest'}({amount}, {rule.most})"
     return f"CASE WHEN {held} THEN {amount} ELSE 0 END"
-
-
-def _lapse(rule_set: RuleSet, catalogue: Catalogue, rules: list[Rule]) -> str:
-    """When a record grows too old for a rule that looks at its item now."""
-    days = sorted({each for item in catalogue.items for each in windows(rule_set, item)})
-    if not days:
-        return "NULL::timestamptz"
-    return f"least({', '.join(_window(each, rules) for each in days)})::timestamp AT TIME ZONE 'Asia/Shanghai'"
-
-
-def _window(days: int, rules: list[Rule]) -> str:
-    looking = "".join("1" if rule.records is not None and rule.records.within_days == days else "0" for rule in rules)
-    none = "0" * len(rules)
-    return f"CASE WHEN r.age < {days} AND i.mask & B'{looking}' <> B'{none}' THEN r.decided_on + {days} END"
 
 
 def _age_boundary(rule_set: RuleSet, today: str) -> str:

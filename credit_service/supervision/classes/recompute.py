@@ -36,20 +36,24 @@ CREATE TEMPORARY TABLE IF NOT EXISTS class_changed (
     old_tags text[] COLLATE "C", moved boolean, retagged boolean, rule_set_id uuid
 ) ON COMMIT DELETE ROWS
 """
+# A range is grouped in memory: spilled to files it takes half as long again.
+_SETTINGS = "TRUNCATE class_changed; SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL work_mem = '64MB'"
 _JUDGE = """
 INSERT INTO class_changed
 SELECT j.uscc, j.division, j.industry, j.risk_class, j.points, j.fresh_until, j.tags,
     c.division, c.industry, c.risk_class, c.tags,
     (j.division, j.industry, j.risk_class) IS DISTINCT FROM (c.division, c.industry, c.risk_class),
     j.tags IS DISTINCT FROM c.tags, {rule_set}::uuid
-FROM ({judged}) j LEFT JOIN entity_class c ON c.uscc = j.uscc
+FROM ({judged}) j LEFT JOIN (SELECT * FROM entity_class WHERE {where}) c ON c.uscc = j.uscc
 WHERE (j.division, j.industry, j.risk_class, j.points, j.fresh_until, j.tags, {rule_set}::uuid)
     IS DISTINCT FROM (c.division, c.industry, c.risk_class, c.points, c.fresh_until, c.tags, c.rule_set_id)
 """
+# In the order of codes, which is that of places too, as the indexes are: a fifth less work.
 _WRITE = """
 INSERT INTO entity_class AS c (uscc, division, industry, risk_class, points, tags, rule_set_id, since, evaluated_at,
     fresh_until)
 SELECT uscc, division, industry, risk_class, points, tags, rule_set_id, $1, $1, fresh_until FROM class_changed
+ORDER BY uscc
 ON CONFLICT (uscc) DO UPDATE SET division = excluded.division, industry = excluded.industry,
     risk_class = excluded.risk_class, points = excluded.points, tags = excluded.tags,
     rule_set_id = excluded.rule_set_id, evaluated_at = excluded.evaluated_at, fresh_until = excluded.fresh_until,
@@ -58,6 +62,7 @@ ON CONFLICT (uscc) DO UPDATE SET division = excluded.division, industry = exclud
 _HISTORY = """
 INSERT INTO class_history (uscc, id, since, division, industry, risk_class, previous_class, points, rule_set_id)
 SELECT uscc, uuidv7(), $1, division, industry, risk_class, old_class, points, rule_set_id FROM class_changed WHERE moved
+ORDER BY uscc
 """
 _UNTAG = """
 DELETE FROM class_tag t USING class_changed x
@@ -65,7 +70,7 @@ WHERE t.uscc = x.uscc AND (x.moved OR x.retagged) AND x.old_tags <> '{}'
 """
 _TAG = """
 INSERT INTO class_tag (uscc, tag, division, industry, risk_class)
-SELECT uscc, unnest(tags), division, industry, risk_class FROM class_changed WHERE moved OR retagged
+SELECT uscc, unnest(tags), division, industry, risk_class FROM class_changed WHERE moved OR retagged ORDER BY uscc
 """
 _DELTA = """
 SELECT {day} tag, division, industry, risk_class, sum(change) FROM (
@@ -128,11 +133,11 @@ async def write(connection: AnyConnection, catalogue: Catalogue, parts: Iterable
     Runs in the caller's transaction, which holds ``LOCK``.
     """
     await connection.execute(_CHANGED)
-    await connection.execute("TRUNCATE class_changed; SET LOCAL plan_cache_mode = force_custom_plan")
+    await connection.execute(_SETTINGS)
     changed = 0
     for part in parts:
         compiled = compiling.present(built(part.row, catalogue), catalogue, part.scope, now, ranged=part.ranged)
-        sql = _JUDGE.format(judged=compiled.sql, rule_set=f"${len(compiled.arguments) + 1}")
+        sql = _JUDGE.format(judged=compiled.sql, where=compiled.where, rule_set=f"${len(compiled.arguments) + 1}")
         done = await connection.execute(sql, *compiled.arguments, part.row.id)
         changed += int(done.rsplit(" ", 1)[1])
     if changed:

@@ -36,9 +36,11 @@ if TYPE_CHECKING:
     from credit_service.platform.database import AnyConnection
 
 JOB = "class-run"
-ENTITIES_A_CHUNK = 10_000
 LANES = 2
 FULL, WHAT_IF = "full", "what-if"
+# Records lie scattered: the larger a range, the more of them share a page or lie on the next one. At 50,000 entities of
+# a million a full run needs half the processor time of 10,000. A what-if holds its range in memory.
+ENTITIES_A_CHUNK = {FULL: 50_000, WHAT_IF: 10_000}
 LAST = "Z" * 18
 
 _CHUNKS = """
@@ -75,7 +77,7 @@ async def start(
     *,
     division: str = "",
     point: PointInTime | None = None,
-    chunk: int = ENTITIES_A_CHUNK,
+    chunk: int | None = None,
 ) -> ClassRun:
     """Enter a run with its ranges and its job. A full run takes the place of those within it that are not finished."""
     if kind == FULL:
@@ -100,7 +102,7 @@ async def start(
     session.add(run)
     await session.flush()
     connection = await driver_connection(session)
-    await connection.execute(_CHUNKS, run.id, division, chunk, LAST)
+    await connection.execute(_CHUNKS, run.id, division, chunk or ENTITIES_A_CHUNK[kind], LAST)
     _note(session, actor, now, run, f"class-run.{kind}.started")
     await jobs.enqueue(session, JOB, run.id.bytes, once=str(run.id))
     return run
@@ -111,7 +113,7 @@ def _note(session: AsyncSession, actor: Actor, now: datetime, run: ClassRun, act
     events.append(session, [event])
 
 
-async def start_full(database: Database, actor: Actor, clock: Clock, *, chunk: int = ENTITIES_A_CHUNK) -> UUID:
+async def start_full(database: Database, actor: Actor, clock: Clock, *, chunk: int | None = None) -> UUID:
     """Begin to compute every class anew by the rule sets in force. Raises ``NO_RULE_SET``."""
     async with database.transaction() as session:
         row = (await store.in_force(session)).get("")
