@@ -20,6 +20,7 @@ from credit_service.accounts.rules import Audience, Permission, Principal, Role
 from credit_service.audit import access_store, events
 from credit_service.audit.access_models import AccessAnomaly, AccessLog
 from credit_service.audit.models import SYSTEM_SUBJECT
+from credit_service.identity.clean_text import CleanText
 from credit_service.identity.uscc import Uscc
 from credit_service.platform import paging, sheets
 from credit_service.platform.database import Database
@@ -86,7 +87,7 @@ class Review(BaseModel):
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
-    review: str = ApiField(min_length=4, max_length=2000, description="核查意见")
+    review: CleanText = ApiField(min_length=4, max_length=2000, description="核查意见")
 
 
 def _view(row: AccessLog, names: dict[str, str], *, whole: bool) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from sqlalchemy import JSON, Column, ForeignKey, String
 from sqlmodel import Field, SQLModel
 
 from credit_service.accounts.rules import Role
-from credit_service.identity.clean_text import Name
+from credit_service.identity.clean_text import CleanText, Reference
 from credit_service.platform.columns import code_column, instant_column, text_column, uscc_column
 
 Level = Literal["national", "province", "city", "district"]
@@ -104,7 +104,7 @@ class PrincipalBlock(BaseModel):
 
     principal: str = ApiField(max_length=500, pattern=r"^(client:|oidc:).+", description="客户端或者人员标识")
     blocked: bool = ApiField(description="是否禁止 True to shut out, false to let in again")
-    reason: str = ApiField(min_length=4, max_length=500, description="理由 Reason")
+    reason: CleanText = ApiField(min_length=4, max_length=500, description="理由 Reason")
 
 
 class Grant(BaseModel):
@@ -121,7 +121,7 @@ class AgencyWrite(BaseModel):
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
-    name: Name = ApiField(min_length=2, max_length=200, description="单位名称 Name")
+    name: Reference = ApiField(min_length=2, max_length=200, description="单位名称 Name")
     division: str = ApiField(pattern=r"^\d{6}$", description="行政区划代码 GB/T 2260")
     level: Level = ApiField(description="层级 Level")
     parent_uscc: str | None = ApiField(default=None, max_length=40, description="上级单位统一社会信用代码")
@@ -156,7 +156,7 @@ class ClientCreate(BaseModel):
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
     client_id: str = ApiField(pattern=r"^[a-z0-9][a-z0-9._-]{2,63}$", description="客户端标识 Client id")
-    name: Name = ApiField(min_length=2, max_length=200, description="名称 Name")
+    name: Reference = ApiField(min_length=2, max_length=200, description="名称 Name")
     role: Role = ApiField(description="角色 Role")
     agency_uscc: str | None = ApiField(default=None, max_length=40, description="所属单位 Agency it acts for")
     entity_uscc: str | None = ApiField(default=None, max_length=40, description="信用主体 Entity it acts for")

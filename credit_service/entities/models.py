@@ -14,7 +14,7 @@ from sqlmodel import Field, SQLModel
 from uuid_utils.compat import uuid7
 
 from credit_service.entities.names import keys_of
-from credit_service.identity import clean_text
+from credit_service.identity.clean_text import CleanText, Reference
 from credit_service.platform.columns import code_column, instant_column, text_column, uscc_column
 
 
@@ -108,7 +108,7 @@ class Profile(SQLModel, table=True):
     body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 
-Name = Annotated[clean_text.Name, ApiField(min_length=2, max_length=200, description="名称 Name as registered")]
+Name = Annotated[Reference, ApiField(min_length=2, max_length=200, description="名称 Name as registered")]
 
 
 class NamePeriod(BaseModel):
@@ -138,7 +138,7 @@ class EntityWrite(BaseModel):
     established_on: date | None = ApiField(default=None, description="成立日期 Established on")
     deregistered_on: date | None = ApiField(default=None, description="注销日期 Deregistered on")
     archived: bool = ApiField(default=False, description="已归档 Archived: the profile answers 410 to the public")
-    admit_bad_check_digit: str | None = ApiField(
+    admit_bad_check_digit: CleanText | None = ApiField(
         default=None,
         min_length=4,
         max_length=500,

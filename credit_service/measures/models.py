@@ -12,6 +12,7 @@ from pydantic import Field as ApiField
 from sqlalchemy import JSON, BigInteger, Column, Numeric
 from sqlmodel import Field, SQLModel
 
+from credit_service.identity.clean_text import Reference
 from credit_service.measures.rules import ApplicationState, Outcome
 from credit_service.platform.columns import code_column, instant_column, text_column, uscc_column
 from credit_service.platform.paging import Page
@@ -104,7 +105,7 @@ Amount = Annotated[
     Decimal | None,
     ApiField(ge=0, max_digits=20, decimal_places=2, description="涉及金额(元) Amount concerned, yuan"),
 ]
-Department = Annotated[str, ApiField(min_length=2, max_length=200, description="反馈部门 Department that acts")]
+Department = Annotated[Reference, ApiField(min_length=2, max_length=200, description="反馈部门 Department that acts")]
 
 
 class MeasureCheck(Strict):
@@ -193,7 +194,7 @@ class FeedbackWrite(Strict):
     explanation: str | None = ApiField(default=None, max_length=2000, description="奖惩说明")
     amount: Amount = None
     department: Department
-    publisher: str | None = ApiField(default=None, max_length=200, description="发布单位")
+    publisher: Reference | None = ApiField(default=None, max_length=200, description="发布单位")
 
 
 class FeedbackView(FeedbackWrite):
@@ -239,11 +240,11 @@ class ApplicationPage(Page):
 class StatisticsWrite(Strict):
     """Batch statistics as an agency reports them."""
 
-    source: str = ApiField(min_length=2, max_length=200, description="信息来源")
+    source: Reference = ApiField(min_length=2, max_length=200, description="信息来源")
     kind: Literal["incentive", "punishment"] = ApiField(description="反馈类型")
     year: int = ApiField(ge=2014, le=2100, description="年度")
-    category: str = ApiField(min_length=2, max_length=200, description="信息类别")
-    batch: str | None = ApiField(default=None, max_length=100, description="批次号")
+    category: Reference = ApiField(min_length=2, max_length=200, description="信息类别")
+    batch: Reference | None = ApiField(default=None, max_length=100, description="批次号")
     received: int = ApiField(ge=0, le=10**12, description="接收条数")
     processed: int = ApiField(ge=0, le=10**12, description="实际处理条数")
 

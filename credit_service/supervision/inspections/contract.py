@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 from pydantic import Field as ApiField
 
+from credit_service.identity.clean_text import CleanText, Reference
 from credit_service.platform.paging import Page
 from credit_service.records.contract import DocumentNumber
 from credit_service.supervision.inspections.rules import Result
@@ -26,8 +27,8 @@ class ItemWrite(Strict):
     """An item of the agency's list of random inspections."""
 
     code: Code
-    name: str = ApiField(min_length=2, max_length=200, description="抽查事项")
-    legal_basis: str = ApiField(min_length=2, max_length=1000, description="检查依据")
+    name: Reference = ApiField(min_length=2, max_length=200, description="抽查事项")
+    legal_basis: CleanText = ApiField(min_length=2, max_length=1000, description="检查依据")
 
 
 class ItemRead(ItemWrite):
@@ -46,7 +47,7 @@ class InspectorWrite(Strict):
     """An officer of the pool. Nothing is kept of the person but a name and a staff number."""
 
     staff_number: str = ApiField(pattern=r"^[A-Za-z0-9-]{1,16}$", description="执法证号或工号 Staff number")
-    name: str = ApiField(min_length=2, max_length=50, description="姓名")
+    name: Reference = ApiField(min_length=2, max_length=50, description="姓名")
     items: list[Code] = ApiField(default_factory=list, max_length=100, description="可检查事项; empty: every item")
 
 
@@ -67,7 +68,7 @@ class ConflictWrite(Strict):
     """An entity that an officer must not inspect."""
 
     uscc: str = ApiField(max_length=40, description="统一社会信用代码")
-    reason: str = ApiField(min_length=2, max_length=200, description="回避事由")
+    reason: CleanText = ApiField(min_length=2, max_length=200, description="回避事由")
 
 
 class Quota(Strict):
@@ -80,14 +81,14 @@ class Quota(Strict):
 class PlanWrite(Strict):
     """A plan to be committed to later. A class that is not named is not drawn."""
 
-    title: str = ApiField(min_length=2, max_length=200, description="计划名称")
+    title: Reference = ApiField(min_length=2, max_length=200, description="计划名称")
     year: int = ApiField(ge=2020, le=2100, description="计划年度")
     items: list[Code] = ApiField(min_length=1, max_length=50, description="抽查事项")
     participants: list[str] = ApiField(default_factory=list, max_length=20, description="联合抽查单位 (部门联合双随机)")
     division: str = ApiField(default="", pattern=r"^(\d{2}(\d{2}(\d{2})?)?)?$", description="行政区划前缀")
     industry: str = ApiField(default="", pattern=r"^([A-T](\d{2})?)?$", description="行业门类或大类")
     quotas: dict[Literal["A", "B", "C", "D"], Quota] = ApiField(description="各类别抽查比例和频次")
-    class_a_reason: str | None = ApiField(
+    class_a_reason: CleanText | None = ApiField(
         default=None, min_length=4, max_length=500, description="抽取A类主体的理由 Why class A is not left in peace"
     )
     inspectors_each: int = ApiField(default=2, ge=1, le=10, description="每户检查人员数")
@@ -112,8 +113,8 @@ class PlanPage(Page):
 class Beacon(Strict):
     """The public value that will be part of the seed: from whom, which one, and when it will be known."""
 
-    source: str = ApiField(min_length=2, max_length=200, description="公开随机值来源, e.g. 中国福利彩票双色球")
-    round: str = ApiField(min_length=1, max_length=100, description="期号 Which value of the source")
+    source: Reference = ApiField(min_length=2, max_length=200, description="公开随机值来源, e.g. 中国福利彩票双色球")
+    round: Reference = ApiField(min_length=1, max_length=100, description="期号 Which value of the source")
     due_at: AwareDatetime = ApiField(description="公布时间 When it becomes known; later than the commitment")
 
 
@@ -197,7 +198,7 @@ class ResultWrite(Strict):
     result: Result = ApiField(description="检查结果")
     inspected_on: date = ApiField(description="检查日期")
     document_number: DocumentNumber
-    remarks: str | None = ApiField(default=None, max_length=2000, description="备注")
+    remarks: CleanText | None = ApiField(default=None, max_length=2000, description="备注")
 
 
 class FollowUp(Strict):
