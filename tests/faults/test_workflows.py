@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import signal
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,12 +18,14 @@ from credit_service.platform.context import Actor
 from credit_service.platform.database import Database
 from credit_service.platform.embedded import EmbeddedServer
 from tests.faults.caseload import Caseload, Planned, Runner, caseload, reckon, settle
-from tests.notifications.servers import web_server
+from tests.notifications.servers import Receiver, web_server
 from tests.support import FAST, DatabaseUrls
 
 WORKFLOWS = 200
 WHILE_RESTARTING = 48
 STEPPED = 16
+KILLS, MOST_SENT = 12, 12
+"""However fast either side is, fewer than half of the messages are sent before the last kill."""
 LONGEST_SECONDS = 180
 
 
@@ -32,32 +35,41 @@ async def test_the_job_runner_killed_at_random_while_two_hundred_cases_are_decid
     chance = random.Random(20260506)
     database = Database(own_database_urls.service, role="credit_service", pool_size=10)
     async with caseload(database, tmp_path) as load:
-        runner, kills = Runner(own_database_urls.service, tmp_path, load.clock_file), 0
+        runner = Runner(own_database_urls.service, tmp_path, load.clock_file)
         with web_server() as receiver:
             await load.listen(receiver)
             await load.acquaint(WORKFLOWS)
             work = asyncio.create_task(load.carry_all(WORKFLOWS))
             try:
-                # Where the machine is busy the cases may be through before a runner has sent anything.
-                while not work.done() or kills < 3 or not receiver.requests:
-                    runner.ensure()
-                    if work.done():
-                        work.result()
-                        await asyncio.sleep(chance.uniform(1, 6))
-                    else:
-                        await asyncio.wait([work], timeout=chance.uniform(1, 6))
+                for number in range(KILLS):
+                    receiver.closes_at = len(receiver.requests) + chance.randint(1, MOST_SENT)
+                    receiver.gate.set()
+                    # Every other one dies while its messages are taken and not answered, the others whenever it is.
+                    taken = await _closed(receiver, runner, work, None if number % 2 == 0 else chance.uniform(0, 4))
+                    assert taken or number % 2, "the kill was to come in the middle of sending"
                     runner.kill()
-                    kills += 1
+                receiver.closes_at = None
+                receiver.gate.set()
                 await work
                 sent_before = len(receiver.requests)
                 await settle(runner, await database.pool(), LONGEST_SECONDS)
             finally:
                 work.cancel()
                 runner.kill()
-            assert kills >= 3
-            assert 0 < sent_before < len(receiver.requests), "the kills were to come in the middle"
+            assert KILLS // 2 <= sent_before < len(receiver.requests), "the kills were to come in the middle"
             await reckon(load, await database.pool(), receiver, WORKFLOWS)
     await database.close()
+
+
+async def _closed(receiver: Receiver, runner: Runner, work: asyncio.Task[None], seconds: float | None) -> bool:
+    """Wait until the receiver answers no more, or some seconds; a runner that ends is started again meanwhile."""
+    ends = time.monotonic() + (LONGEST_SECONDS if seconds is None else seconds)
+    while receiver.gate.is_set() and time.monotonic() < ends:
+        runner.ensure()
+        if work.done():
+            work.result()
+        await asyncio.sleep(0.02)
+    return not receiver.gate.is_set()
 
 
 async def test_the_database_restarts_under_load(data_dir: Path, tmp_path: Path) -> None:

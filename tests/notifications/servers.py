@@ -126,6 +126,8 @@ class Receiver:
     requests: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
     entered: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     gate: threading.Event = field(default_factory=threading.Event)
+    closes_at: int | None = None
+    """With this many requests taken the gate closes by itself."""
 
     @property
     def url(self) -> str:
@@ -140,9 +142,15 @@ def web_server(certificate: Path | None = None) -> Iterator[Receiver]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
+            length = int(self.headers["content-length"])
+            body = self.rfile.read(length)
+            if len(body) < length:
+                return  # its sender died between head and body: nothing was received
             headers = {name.lower(): value for name, value in self.headers.items()}
             receiver.requests.append((self.path, headers, body))
+            if receiver.closes_at is not None and len(receiver.requests) >= receiver.closes_at:
+                receiver.closes_at = None
+                receiver.gate.clear()
             receiver.entered.release()
             receiver.gate.wait(60)
             status = receiver.statuses[0] if len(receiver.statuses) == 1 else receiver.statuses.pop(0)
