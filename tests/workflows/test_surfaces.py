@@ -1,0 +1,75 @@
+"""The mark of an objection on every surface, for each audience that is shown the record there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import asyncpg
+import pytest
+
+from tests.api import COMPANY
+from tests.audit.support import ledger
+from tests.supervision.screening.listings import listing
+from tests.workflows.support import ANYBODY, COLLEAGUE, OFFICER, REGULATOR, SUBJECT, House
+
+AUDIENCES = {"public": ANYBODY, "agency": COLLEAGUE, "regulator": REGULATOR, "subject": SUBJECT}
+MARK = "2026-05-06"
+ENTITY, LIST = f"/v1/entities/{COMPANY}", "/v1/lists/serious-dishonesty-government-procurement"
+
+
+def _of(record_id: str, rows: list[dict[str, Any]]) -> Any:
+    (row,) = [row for row in rows if record_id in (row.get("id"), row.get("record_id"))]
+    return row["disputed_since"]
+
+
+async def _read(house: House, record_id: str, watchlist: str, name: str) -> dict[str, Any]:
+    """What each surface says of the record to an audience."""
+    person = AUDIENCES[name]
+    record = f"/v1/records/{record_id}"
+    past = f"as_of={house.api.clock.now():%Y-%m-%d}&known_at={quote(house.api.clock.now().isoformat())}"
+    said = {
+        "profile": _of(record_id, (await house.get(ENTITY, person))["records"]),
+        "records": _of(record_id, (await house.get(f"{ENTITY}/records", person))["records"]),
+        "record": (await house.get(record, person))["disputed_since"],
+        "record in the past": (await house.get(f"{record}?{past}", person))["disputed_since"],
+        "profile in the past": _of(record_id, (await house.get(f"{ENTITY}?{past}", person))["records"]),
+        "list": _of(record_id, (await house.get(f"{LIST}/entries", person))["records"]),
+        "list in the past": _of(record_id, (await house.get(f"{LIST}/entries?{past}", person))["records"]),
+    }
+    changes = (await house.get("/v1/changes?limit=1000", person))["changes"]
+    said["feed"] = [change["record"] for change in changes if change.get("subject_id") == record_id][-1][
+        "disputed_since"
+    ]
+    screened = await house.call("POST", "/v1/screenings", person, json={"codes": [COMPANY]})
+    said["screening"] = _of(record_id, screened.json()["result"]["subjects"][0]["hits"])
+    if name == "regulator":
+        hits = (await house.get(f"/v1/watchlists/{watchlist}/changes", person))["changes"]
+        said["watchlist"] = [hit["record"] for hit in hits if hit["subject_id"] == record_id][-1]["disputed_since"]
+    for kind in ("csv", "ndjson"):
+        file = await house.call("GET", f"{LIST}/export?format={kind}", person)
+        said[f"export {kind}"] = MARK if MARK in file.text else None
+    return said
+
+
+@pytest.mark.parametrize("name", AUDIENCES)
+async def test_an_objection_is_marked_on_every_surface(
+    house: House, owner: asyncpg.Connection[Any], tmp_path: Path, name: str
+) -> None:
+    record_id = await listing(house.api)
+    watched = await house.call("POST", "/v1/watchlists", REGULATOR, json={"name": "重点企业"})
+    watchlist = watched.json()["id"]
+    await house.call("POST", f"/v1/watchlists/{watchlist}/entities", REGULATOR, json={"add": [COMPANY]})
+    async with ledger(house.api.database, house.api.clock, tmp_path / "log") as log:
+        await log.sequence()
+        path = await house.objection(record_id, ground="wrongly-listed")
+        await house.done(path, "accept", OFFICER)
+        await log.sequence()
+        marked = await _read(house, record_id, watchlist, name)
+        assert {surface: str(value)[:10] for surface, value in marked.items()} == dict.fromkeys(marked, MARK)
+        await house.done(path, "uphold", OFFICER, {"reason": "与决定书一致"})
+        await log.sequence()
+        decided = await _read(house, record_id, watchlist, name)
+        # The past is as it was at that instant: the decision and the mark's end are of the same one.
+        assert decided == dict.fromkeys(marked)
