@@ -15,7 +15,7 @@ from credit_service.deadlines import commands, rules, store
 from credit_service.deadlines.models import StageDeadline
 from credit_service.notifications import commands as notifications
 from credit_service.notifications.commands import Recipient
-from credit_service.notifications.rules import Language, Template
+from credit_service.notifications.rules import Template
 from credit_service.platform.calendar import WorkingCalendar
 from credit_service.platform.context import Actor
 
@@ -88,7 +88,6 @@ async def _owe(
         Recipient.agency(agency),
         template,
         notifications.Case(row.uscc, row.case_type, row.case_id, row.reference),
-        Language.ZH,
         {
             "agency_name": await accounts.agency_name(session, agency),
             "stage": rules.label_of(row.stage),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -12,7 +12,7 @@ from uuid_utils.compat import uuid7
 
 from credit_service.audit import events
 from credit_service.notifications import rendering, rules, store
-from credit_service.notifications.models import Notification, NotificationDelivery, PaperService
+from credit_service.notifications.models import Contact, Notification, NotificationDelivery, PaperService
 from credit_service.notifications.rules import (
     Channel,
     DeliveryState,
@@ -65,17 +65,17 @@ async def owe(
     recipient: Recipient,
     template: Template,
     case: Case,
-    language: Language,
     data: Mapping[str, rendering.Value],
     dedupe_key: str,
 ) -> Notification:
     """Owe a recipient a notification; one with this dedupe key for the entity is owed once, whoever asks again.
 
     With the caller's commit it is in the recipient's inbox, and a job that sends it to verified contact points exists.
-    The actor's agency is the issuer. Raises ``TemplateError`` when ``data`` is not what the template declares.
+    It is in the recipient's language; the actor's agency is the issuer. Raises ``TemplateError`` when ``data`` is not
+    what the template declares.
     """
-    notification = _new(actor, now, recipient, template, case, language, data, dedupe_key)
     contacts = await store.contacts(session, recipient.type.value, recipient.uscc)
+    notification = _new(actor, now, recipient, template, case, language_among(contacts), data, dedupe_key)
     if any(contact.verified_at and contact.channel != Channel.INBOX for contact in contacts):
         notification.next_attempt_at = now
     else:
@@ -88,6 +88,16 @@ async def owe(
     if notification.next_attempt_at is not None:
         await wake(session, notification.id)
     return notification
+
+
+def language_among(contacts: Sequence[Contact]) -> Language:
+    """The language that an owner stated with its contact points; Chinese for one without any."""
+    return Language(contacts[-1].language) if contacts else Language.ZH
+
+
+async def language_of(session: AsyncSession, recipient: Recipient) -> Language:
+    """The language of a recipient's notices, for a text that is made before it is owed."""
+    return language_among(await store.contacts(session, recipient.type.value, recipient.uscc))
 
 
 async def owe_to_contact(

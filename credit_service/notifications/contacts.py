@@ -41,7 +41,7 @@ CODE_GOOD_FOR = timedelta(hours=24)
 async def of_owner(session: AsyncSession, owner: Recipient, webhook_key: str | None) -> tuple[ContactsRead, str]:
     """The owner's contact points, and their ETag."""
     rows = await store.contacts(session, owner.type.value, owner.uscc)
-    shown = ContactsRead(contacts=[_read(row, webhook_key) for row in rows])
+    shown = ContactsRead(contacts=[_read(row, webhook_key) for row in rows], language=commands.language_among(rows))
     digest = hashlib.sha256(shown.model_dump_json(exclude={"contacts": {"__all__": {"signing_secret"}}}).encode())
     return shown, f'"{digest.hexdigest()[:32]}"'
 
@@ -70,7 +70,9 @@ async def replace(
     channels: Collection[Channel],
     language: Language,
 ) -> None:
-    """Make the owner's contact points those wanted. New ones are sent a code; nothing of a case goes there before.
+    """Make the owner's contact points those wanted, and ``language`` that of its notices.
+
+    New ones are sent a code; nothing of a case goes there before.
 
     Raises ``PRECONDITION_REQUIRED``, ``PRECONDITION_FAILED``, ``INVALID_REQUEST`` and ``CONTACT_CHANNEL_OFF``.
     """
@@ -84,6 +86,7 @@ async def replace(
     rows = {(row.channel, row.address): row for row in await store.contacts(session, owner.type.value, owner.uscc)}
     for contact in wanted:
         row = rows.pop((contact.channel, contact.address), None) or _enter(session, now, owner, contact)
+        row.language = language.value
         _consent(row, now, agreed=contact.service_consent)
         await _ask_for_verification(session, actor, now, owner, row, language)
     for row in rows.values():

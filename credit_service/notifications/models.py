@@ -39,6 +39,7 @@ class Contact(SQLModel, table=True):
     verification_code: str | None = Field(default=None, sa_column=text_column(nullable=True))
     verification_until: datetime | None = Field(default=None, sa_column=instant_column(nullable=True))
     verified_at: datetime | None = Field(default=None, sa_column=instant_column(nullable=True))
+    language: str = Field(default=Language.ZH.value, sa_column=code_column())
     created_at: datetime = Field(sa_column=instant_column())
     removed_at: datetime | None = Field(default=None, sa_column=instant_column(nullable=True))
 
@@ -118,6 +119,9 @@ class ContactsWrite(Strict):
     """All of the owner's contact points; those left out are removed."""
 
     contacts: list[ContactWrite] = ApiField(max_length=10, description="联系方式 Contact points")
+    language: Language | None = ApiField(
+        default=None, description="通知语言 Language of the owner's notices; default: that of the request"
+    )
 
 
 class ContactRead(ContactWrite):
@@ -135,6 +139,7 @@ class ContactsRead(BaseModel):
     """The caller's own contact points."""
 
     contacts: list[ContactRead] = ApiField(description="联系方式 Contact points")
+    language: Language = ApiField(description="通知语言 Language of the owner's notices")
 
 
 class Verification(Strict):

@@ -137,7 +137,7 @@ async def put_contacts(request: Request, body: ContactsWrite, principal: Owner, 
             body.contacts,
             if_match=if_match,
             channels=configured(request.app.state.settings),
-            language=Language(language_of(request)),
+            language=body.language or Language(language_of(request)),
         )
         shown, etag = await contacts.of_owner(session, owner, _webhook_key(request))
         return json_answer(shown.model_dump(mode="json"), 200, {"ETag": etag, **NO_STORE})

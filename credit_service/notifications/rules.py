@@ -18,6 +18,9 @@ CONTACT_CHANNEL_OFF = ProblemType(
 VERIFICATION_FAILED = ProblemType(
     "contact-verification-failed", 422, "验证码错误或已过期", "The verification code is wrong or has expired"
 )
+NOTICE_NOT_PROVED = ProblemType(
+    "notice-not-proved", 409, "尚无告知送达凭证", "No proof yet that the party was told what the law says it must be"
+)
 NOT_RETRYABLE = ProblemType("notification-not-failed", 409, "通知并未发送失败", "The notification has not failed")
 
 
@@ -50,7 +53,7 @@ _PARTIES = frozenset({"entity_name", "agency_name"})
 VARIABLES: dict[Template, frozenset[str]] = {
     Template.NOTICE_OF_INTENDED_DECISION: _PARTIES
     | {"findings", "grounds", "legal_basis", "intended_content", "statement_until"},
-    Template.REPAIR_NOTICE: _PARTIES | {"document_number", "item_name", "conditions", "repair_from"},
+    Template.REPAIR_NOTICE: frozenset({"notice"}),
     Template.REPAIR_ACCEPTED: _PARTIES | {"accepted_on", "decide_by"},
     Template.REPAIR_REFUSED: _PARTIES | {"reasons"},
     Template.REPAIR_SUPPLEMENT_REQUESTED: _PARTIES | {"materials", "supplement_by"},

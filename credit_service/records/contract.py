@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -11,7 +11,7 @@ from pydantic import Field as ApiField
 
 from credit_service.identity.clean_text import CleanText, Reference
 from credit_service.identity.document_number import normalised
-from credit_service.notifications.rules import ServiceMeans
+from credit_service.notifications.rules import Language, NotificationState, ServiceMeans
 from credit_service.records.models import NoticeKind, Outcome
 
 DocumentNumber = Annotated[
@@ -100,9 +100,21 @@ class RecordReceipt(BaseModel):
 
 
 class NoticesServed(Strict):
-    """Proof of notice that comes after the decision was submitted."""
+    """Proof of notice that comes after the decision was submitted: the agency's own, the registry's, or both."""
 
-    notices: list[Notice] = ApiField(min_length=1, max_length=10, description="告知送达")
+    notices: list[Notice] = ApiField(default_factory=list, max_length=10, description="告知送达")
+    by_registry: bool = ApiField(
+        default=False, description="本系统送达 The repair notice that the registry sent, by the registry's own proof"
+    )
+
+
+class RepairNoticeSent(BaseModel):
+    """The repair notice as it was sent to the subject."""
+
+    notification_id: UUID = ApiField(description="通知标识 See /v1/notifications")
+    state: NotificationState = ApiField(description="送达状态")
+    language: Language = ApiField(description="语言")
+    sent_at: datetime = ApiField(description="发出时间 (UTC)")
 
 
 class AnnulmentBasis(Strict):

@@ -19,16 +19,17 @@ from credit_service.accounts.rules import Audience, Permission, Principal, audie
 from credit_service.catalogue.models import Catalogue
 from credit_service.platform.context import Actor
 from credit_service.platform.days import day_of
-from credit_service.platform.errors import NOT_FOUND, FieldError, Problem
+from credit_service.platform.errors import INVALID_REQUEST, NOT_FOUND, FieldError, Problem
 from credit_service.platform.http import actor_of, change, json_answer
 from credit_service.platform.idempotency import StoredAnswer
-from credit_service.records import commands, duties, history, life, rules, store
+from credit_service.records import commands, duties, history, life, rules, serving, store
 from credit_service.records.contract import (
     Annulment,
     Correction,
     Erasure,
     NoticesServed,
     Removal,
+    RepairNoticeSent,
     Shielding,
     Unshielding,
     Withdrawal,
@@ -94,10 +95,17 @@ async def serve_notices(
     if_match: IfMatch = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """补报送达 Proof of notice; with the last one the law asks for, publicity begins."""
+    """补报送达 Proof of notice; with the last one the law asks for, publicity begins.
+
+    What the registry is said to have served it proves itself: without that proof the answer is 409.
+    """
 
     async def run(session: AsyncSession, catalogue: Catalogue, actor: Actor, now: datetime, record: Record) -> Record:
         notices = [notice.model_dump(mode="json") for notice in body.notices]
+        if body.by_registry:
+            notices.append(await serving.proved(session, now, record))
+        if not notices:
+            raise Problem(INVALID_REQUEST, errors=[FieldError("/notices", "at least one")])
         return await life.serve_notices(session, catalogue, actor, now, record, notices)
 
     return await _change(request, principal, record_id, if_match, run)
@@ -306,6 +314,25 @@ async def read_repair_notice(request: Request, record_id: Id, principal: Changer
         return repair_notice(
             state.catalogue, life.draft_of(state.catalogue, record), first_published_at=record.publicity_from
         )
+
+
+@router.post(f"{PATH}/repair-notice", response_model=RepairNoticeSent)
+async def send_repair_notice(
+    request: Request, record_id: Id, principal: Changer, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """信用修复告知书送达 Send the subject the notice; ``POST .../notices`` with ``by_registry`` takes its proof."""
+    state, actor = request.app.state, actor_of(request, principal)
+    now = state.clock.now()
+
+    async def run(session: AsyncSession) -> StoredAnswer:
+        record = await life.for_change(session, actor, record_id, "*")
+        sent = await serving.tell(session, state.catalogue, actor, now, record)
+        told = RepairNoticeSent(
+            notification_id=sent.id, state=sent.state, language=sent.language, sent_at=sent.created_at
+        )
+        return json_answer(told.model_dump(mode="json"))
+
+    return await change(request, principal, run)
 
 
 class ErasureReceipt(BaseModel):

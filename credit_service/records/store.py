@@ -91,28 +91,27 @@ async def standing_of_item(session: AsyncSession, uscc: str, item_code: str) -> 
     return (await session.execute(statement)).scalars().all()
 
 
-def visible_at(now: datetime, uscc: str | None = None) -> ColumnElement[bool]:
+def visible_at(now: datetime) -> ColumnElement[bool]:
     """The publicity predicate in SQL, of entities that are not archived; ``records.rules.is_visible`` is the same."""
     return and_(
-        _entity_stays(uscc),
+        _entity_stays(),
         col(Record.state) == State.PUBLISHED,
         col(Record.publicity_from) <= now,
         or_(col(Record.publicity_until).is_(None), col(Record.publicity_until) > now),
     )
 
 
-def shared_at(now: datetime, uscc: str | None = None) -> ColumnElement[bool]:
+def shared_at(now: datetime) -> ColumnElement[bool]:
     """Shared between agencies: until repair, annulment or withdrawal stops sharing (Order 36 art. 3), or the limit."""
     return and_(
-        _entity_stays(uscc),
+        _entity_stays(),
         col(Record.state).in_((State.PUBLISHED, State.WITHHELD)),
         or_(col(Record.disclosure_until).is_(None), col(Record.disclosure_until) > now),
     )
 
 
-def _entity_stays(uscc: str | None) -> ColumnElement[bool]:
-    """Asked once where all records are of one entity, and of each record where they are not."""
-    return ~exists().where(col(Entity.uscc) == (uscc or col(Record.uscc)), is_archived())
+def _entity_stays() -> ColumnElement[bool]:
+    return ~exists().where(col(Entity.uscc) == col(Record.uscc), is_archived())
 
 
 def in_division(prefix: str) -> ColumnElement[bool]:
@@ -235,12 +234,13 @@ async def due_for_archive(session: AsyncSession, now: datetime, limit: int) -> S
 async def erase(session: AsyncSession, record: Record, now: datetime) -> int:
     """Empty every version of a record, what led to it and what was said about it, through the functions that may.
 
-    See migrations 0014, 0019 and 0023.
+    See migrations 0014, 0019, 0023 and 0027.
     """
     statement = select(func.erase_record(record.uscc, record.id, now))
     emptied: int = (await session.execute(statement)).scalar_one()
     await session.execute(select(func.forget_proceedings(record.uscc, record.id)))
     await session.execute(select(func.forget_cases(record.uscc, record.id)))
+    await session.execute(select(func.forget_notices(record.uscc, record.id)))
     return emptied
 
 

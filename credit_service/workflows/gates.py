@@ -8,11 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from credit_service.notifications import commands as notifications
 from credit_service.notifications.commands import Recipient
-from credit_service.notifications.rules import Template
+from credit_service.notifications.rules import NOTICE_NOT_PROVED, Template
 from credit_service.platform.errors import FieldError, Problem
 from credit_service.workflows.machine import Step
 from credit_service.workflows.models import Case
-from credit_service.workflows.rules import NOTICE_NOT_PROVED
 
 
 async def check(session: AsyncSession, now: datetime, case: Case, step: Step) -> None:

@@ -8,7 +8,7 @@ from credit_service.accounts import commands as accounts
 from credit_service.notifications import commands as notifications
 from credit_service.notifications.commands import Recipient
 from credit_service.notifications.rendering import Value
-from credit_service.notifications.rules import Language, Template
+from credit_service.notifications.rules import Template
 from credit_service.platform.days import day_of
 from credit_service.platform.errors import INVALID_REQUEST, FieldError, Problem
 from credit_service.records import life
@@ -89,7 +89,6 @@ async def owe(turn: Turn, recipient: Recipient, template: Template, data: Mappin
         recipient,
         template,
         notifications.Case(case.uscc, case.type, case.id, case.reference),
-        Language.ZH,
         data,
         f"{case.id}:{case.version}:{template.value}:{recipient.uscc}",
     )

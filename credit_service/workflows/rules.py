@@ -25,12 +25,6 @@ NO_COMPETENT_AUTHORITY = ProblemType(
 EXTENSION_NOT_ALLOWED = ProblemType(
     "extension-not-allowed", 409, "依法不得延期", "The law allows no extension of this time-limit"
 )
-NOTICE_NOT_PROVED = ProblemType(
-    "notice-not-proved",
-    409,
-    "尚无告知送达凭证",
-    "No proof yet that the applicant was told what the law says it must be",
-)
 AUTHORISATION_ENDED = ProblemType("authorisation-ended", 403, "代理授权已届满", "The agent's authorisation has ended")
 TOO_EARLY = ProblemType("too-early", 409, "尚未到可办理的日期", "Not before the day named")
 TOO_LATE = ProblemType("too-late", 409, "已超过可办理的日期", "Not after the day named")

@@ -15,7 +15,7 @@ from credit_service.notifications import commands, sending
 from credit_service.notifications.channels import carriers
 from credit_service.notifications.commands import Case, Recipient
 from credit_service.notifications.models import Contact, Notification
-from credit_service.notifications.rules import VARIABLES, Channel, Language, Template
+from credit_service.notifications.rules import VARIABLES, Channel, Template
 from credit_service.platform.clock import FixedClock
 from credit_service.platform.context import Actor
 from credit_service.platform.database import Database
@@ -60,7 +60,7 @@ class Office:
     ) -> Notification:
         async with self.database.transaction() as session:
             return await commands.owe(
-                session, actor, self.clock.now(), recipient, template, case, Language.ZH, data_for(template), key
+                session, actor, self.clock.now(), recipient, template, case, data_for(template), key
             )
 
     async def contact(

@@ -16,7 +16,7 @@ from credit_service.notifications import commands, sending
 from credit_service.notifications.channels import carriers
 from credit_service.notifications.commands import Recipient
 from credit_service.notifications.models import PaperService
-from credit_service.notifications.rules import MOST_ATTEMPTS, Channel, Language, ServiceMeans, Template, message_id
+from credit_service.notifications.rules import MOST_ATTEMPTS, Channel, ServiceMeans, Template, message_id
 from credit_service.platform.clock import FixedClock
 from credit_service.platform.database import Database
 from credit_service.platform.days import start_of
@@ -53,9 +53,7 @@ async def test_what_is_rolled_back_was_never_owed(office: Office, owner: asyncpg
 
     data = {"entity_name": "a", "agency_name": "b", "decided_on": "c"}
     async with AsyncSession(office.database.engine) as session, session.begin() as change:
-        await commands.owe(
-            session, OFFICER, office.clock.now(), ENTITY, Template.REPAIR_GRANTED, case_of(), Language.ZH, data, "k"
-        )
+        await commands.owe(session, OFFICER, office.clock.now(), ENTITY, Template.REPAIR_GRANTED, case_of(), data, "k")
         assert await session.scalar(text("SELECT count(*) FROM pgqueuer")) == 1
         await change.rollback()
     for table in ("notification", "notification_delivery", "pgqueuer", "audit_event"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -27,9 +26,11 @@ from credit_service.platform.errors import (
     Problem,
 )
 from credit_service.records import commands as records
+from credit_service.records import life
+from credit_service.records import serving as repair_notices
 from credit_service.records.contract import Notice, RecordReceipt
 from credit_service.records.models import NoticeKind
-from credit_service.records.proceedings import rules, store
+from credit_service.records.proceedings import rules, serving, store
 from credit_service.records.proceedings.models import (
     Decision,
     NoticeOfIntent,
@@ -142,17 +143,25 @@ async def for_step(
 async def serve_notice(
     session: AsyncSession, party: Party, now: datetime, proceeding: Proceeding, body: NoticeOfIntent
 ) -> None:
-    """Record the notice of the intended decision as served. Raises ``INVALID_REQUEST``."""
-    _raise(rules.check_notice(body.served_on, body.statement_until, day_of(now)))
-    proceeding.notice = body.model_dump(mode="json", exclude={"statement_until"})
+    """Tell the subject of the intended decision (行政处罚法 art. 44). Raises ``INVALID_REQUEST``.
+
+    It is in its inbox and announced at its contact points, whether or not the agency has served it by its own means.
+    """
+    if len({body.means is None, body.evidence is None}) > 1:
+        _raise([FieldError("/evidence", "means and evidence together, or none of them")])
+    _raise(rules.check_notice(body.served_on, body.statement_until, day_of(now), proved=body.evidence is not None))
+    proceeding.notice = body.model_dump(mode="json", exclude={"statement_until"}, exclude_none=True)
+    if body.served_on is None:
+        proceeding.notice["sent_on"] = day_of(now).isoformat()
     proceeding.statement_until = body.statement_until
     _step(session, party, now, proceeding, Step.SERVE_NOTICE)
+    await serving.tell(session, party.actor, now, proceeding)
 
 
 async def state(session: AsyncSession, party: Party, now: datetime, proceeding: Proceeding, body: Statement) -> None:
     """Take in the subject's statement and defence. Raises ``INVALID_REQUEST`` after its time."""
-    assert proceeding.statement_until is not None
-    _raise(rules.check_statement(proceeding.statement_until, day_of(now), by=party.side))
+    served = await serving.served(session, now, proceeding)
+    _raise(rules.check_statement(served[1] if served is not None else None, day_of(now), by=party.side))
     proceeding.statement = {"text": body.text, "by": party.side, "received_on": day_of(now).isoformat()}
     _step(session, party, now, proceeding, Step.STATE)
 
@@ -162,26 +171,31 @@ async def decide(
 ) -> RecordReceipt:
     """End a proceeding with a record, which carries the proof that the subject was heard.
 
-    Raises ``INVALID_REQUEST`` when the record is about something else or the subject was not heard, and what
+    Where its rule asks for the repair notice and the record brings no proof of one, the registry serves it with the
+    decision (两书同达). Raises ``NOTICE_NOT_PROVED`` while nothing proves that the notice was served,
+    ``INVALID_REQUEST`` when the record is about something else or the subject was not heard, and what
     ``records.commands.submit`` raises.
     """
-    assert proceeding.notice is not None
-    assert proceeding.statement_until is not None
+    served, statement_until = await serving.proved(session, now, proceeding)
     if (body.record.item_code, Uscc.parse(body.record.uscc).value) != (proceeding.item_code, proceeding.uscc):
         raise Problem(INVALID_REQUEST, errors=[FieldError("/record", "the proceeding's own item and subject")])
-    notice: dict[str, Any] = {**proceeding.notice, "kind": NoticeKind.FACTS_GROUNDS_AND_RIGHTS}
+    notice = Notice(**served, kind=NoticeKind.FACTS_GROUNDS_AND_RIGHTS)
     _raise(
         rules.check_decision(
             proceeding.state,
-            proceeding.statement_until,
-            served_on=Notice(**notice).served_on,
+            statement_until,
+            served_on=notice.served_on,
             decided_on=body.record.decided_on,
             response=body.response,
         )
     )
     others = [given for given in body.record.notices if given.kind is not NoticeKind.FACTS_GROUNDS_AND_RIGHTS]
-    submission = body.record.model_copy(update={"notices": [Notice(**notice), *others]})
+    submission = body.record.model_copy(update={"notices": [notice, *others]})
     receipt = await records.submit(session, catalogue, party.actor, now, submission)
+    record = await life.held(session, receipt.id)
+    if repair_notices.is_missing(catalogue, record):
+        await repair_notices.tell(session, catalogue, party.actor, now, record)
+    proceeding.notice, proceeding.statement_until = served, statement_until
     proceeding.response = body.response
     proceeding.record_id = receipt.id
     _step(session, party, now, proceeding, Step.DECIDE)

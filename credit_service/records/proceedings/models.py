@@ -15,6 +15,7 @@ from sqlmodel import Field, SQLModel
 from credit_service.identity.clean_text import CleanText, Reference
 from credit_service.notifications.rules import ServiceMeans
 from credit_service.platform.columns import code_column, instant_column, text_column, uscc_column
+from credit_service.platform.days import day_of
 from credit_service.platform.paging import Page
 from credit_service.records.contract import DocumentNumber, Reason, RecordReceipt, RecordSubmission, Strict
 
@@ -52,6 +53,11 @@ class Proceeding(SQLModel, table=True):
     opened_at: datetime = Field(sa_column=instant_column())
     changed_at: datetime = Field(sa_column=instant_column())
 
+    @property
+    def reference(self) -> str:
+        """案件编号: all that is told of it outside the registry."""
+        return f"GZ-{day_of(self.opened_at):%Y%m%d}-{str(self.id)[-8:].upper()}"
+
 
 class ProceedingOpen(Strict):
     """What an agency intends to decide, with facts, grounds and basis (行政处罚法 art. 44)."""
@@ -68,12 +74,15 @@ class ProceedingOpen(Strict):
 
 
 class NoticeOfIntent(Strict):
-    """告知书 The notice of the intended decision, as served."""
+    """告知书 The notice of the intended decision: as the agency served it, or for the registry to serve.
+
+    Without day, means and evidence the registry serves it, and its own proof is asked for before the decision.
+    """
 
     document_number: DocumentNumber
-    served_on: date = ApiField(description="送达日期")
-    means: ServiceMeans = ApiField(description="送达方式")
-    evidence: CleanText = ApiField(min_length=2, max_length=500, description="送达凭证")
+    served_on: date | None = ApiField(default=None, description="送达日期")
+    means: ServiceMeans | None = ApiField(default=None, description="送达方式")
+    evidence: CleanText | None = ApiField(default=None, min_length=2, max_length=500, description="送达凭证")
     statement_until: date = ApiField(description="陈述申辩截止日 Last day for the statement and defence")
 
 
@@ -107,7 +116,7 @@ class ProceedingView(BaseModel):
     agency_uscc: str = ApiField(description="办理机关统一社会信用代码")
     state: ProceedingState = ApiField(description="状态")
     content: dict[str, Any] = ApiField(description="拟处理内容 findings, grounds, legal_basis, intended_content")
-    notice: dict[str, Any] | None = ApiField(description="告知 Notice as served")
+    notice: dict[str, Any] | None = ApiField(description="告知 Notice as served, or as sent_on by the registry")
     statement_until: date | None = ApiField(description="陈述申辩截止日")
     statement: dict[str, Any] | None = ApiField(description="陈述申辩")
     response: str | None = ApiField(description="复核意见")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from enum import StrEnum
 
 from credit_service.platform.errors import FieldError
@@ -42,19 +42,32 @@ TRANSITIONS: dict[Step, Transition] = {
 }
 
 
-def check_notice(served_on: date, statement_until: date, today: date) -> list[FieldError]:
-    """A notice is not of the future, and leaves at least a day to answer it."""
+def check_notice(served_on: date | None, statement_until: date, today: date, *, proved: bool) -> list[FieldError]:
+    """A notice comes with its proof or is the registry's to serve, is not of the future, and leaves a day to answer it.
+
+    ``proved``: means and evidence are given.
+    """
     errors = []
-    if served_on > today:
+    if proved != (served_on is not None):
+        errors.append(FieldError("/served_on", "served_on, means and evidence together, or none of them"))
+    if served_on is not None and served_on > today:
         errors.append(FieldError("/served_on", "service-date-in-future"))
-    if statement_until <= served_on:
+    if statement_until <= (served_on or today):
         errors.append(FieldError("/statement_until", "leaves the subject time to answer"))
     return errors
 
 
-def check_statement(statement_until: date, today: date, *, by: str) -> list[FieldError]:
-    """The subject speaks within its time; an agency may take in later what it still wants to hear."""
-    if by == "subject" and today > statement_until:
+def statement_ends(statement_until: date, sent_on: date, served_on: date) -> date:
+    """The days that were granted run from the service: what arrived later than it was sent ends later."""
+    return statement_until + max(served_on - sent_on, timedelta())
+
+
+def check_statement(statement_until: date | None, today: date, *, by: str) -> list[FieldError]:
+    """The subject speaks within its time; an agency may take in later what it still wants to hear.
+
+    Before the notice has been served no time runs (``None``).
+    """
+    if by == "subject" and statement_until is not None and today > statement_until:
         return [FieldError("", "statement-period-over")]
     return []
 

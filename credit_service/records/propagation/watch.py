@@ -21,7 +21,7 @@ from credit_service.deadlines.rules import Run, days_overdue, due, last_day_of
 from credit_service.deadlines.watch import supervisor_of
 from credit_service.notifications import commands as notifications
 from credit_service.notifications.commands import Recipient
-from credit_service.notifications.rules import Language, Template
+from credit_service.notifications.rules import Template
 from credit_service.platform.calendar import WorkingCalendar
 from credit_service.platform.clock import Clock
 from credit_service.platform.context import Actor
@@ -68,7 +68,6 @@ async def _escalate(
         Recipient.agency(supervisor),
         Template.DEADLINE_OVERDUE,
         notifications.Case(first.uscc, "propagation", first.id, rules.reference_of(first.caused_at, first.id)),
-        Language.ZH,
         {
             "agency_name": await accounts.agency_name(session, supervisor),
             "stage": rules.stage_of(first.receiver_type, first.receiver, len(rows)),
