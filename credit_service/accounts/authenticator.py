@@ -94,9 +94,10 @@ class Authenticator:
                     raise tokens.refused("revoked")
             if await store.is_blocked(session, principal.id):
                 raise tokens.refused("blocked")
-            if principal.role is Role.SUBMITTER:
-                agency = await store.agency(session, principal.agency_uscc or "")
-                if agency is None or not agency.active:
+            if principal.agency_uscc is not None:
+                agency = await store.agency(session, principal.agency_uscc)
+                known = agency is not None or principal.role is not Role.SUBMITTER
+                if not known or (agency is not None and not agency.active):
                     raise tokens.refused("agency not active")
 
     async def close(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import os
 import re
 import secrets
@@ -17,15 +18,20 @@ import subprocess
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urljoin, urlsplit
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+from jose import jwt
 
+from credit_service.accounts.assertions import TYPE
 from credit_service.accounts.rules import Role
 from credit_service.platform.clock import FixedClock
 from credit_service.platform.database import Database
 from credit_service.platform.settings import OpenIdIssuer
+from tests.accounts.test_identity import CA, KEY, OTHER_KEY, certificate, pem, public_jwk
 from tests.api import AGENCY, COMPANY, Api, penalty, running
 
 FOLDER = os.environ.get("OPENID_PROVIDER_FOLDER", "")
@@ -44,7 +50,10 @@ def issuer() -> Iterator[str]:
         port = free.getsockname()[1]
     script = Path(FOLDER) / f"provider-{port}.mjs"
     script.write_text((Path(__file__).parent / "provider" / "provider.mjs").read_text(encoding="utf-8"))
-    process = subprocess.Popen(["node", str(script), str(port)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    system = [json.dumps(public_jwk(KEY, "system") | {"alg": "ES256", "use": "sig"}), AGENCY]
+    process = subprocess.Popen(
+        ["node", str(script), str(port), *system], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
     try:
         assert process.stdout is not None
         assert process.stdout.readline().strip() == b"ready"
@@ -66,7 +75,7 @@ async def api(issuer: str, database: Database, tmp_path: Path) -> AsyncIterator[
     clock = FixedClock(datetime.now(UTC))  # the provider's tokens are of this day
     signed_only = provider.model_copy(update={"introspection_client_id": None})
     chosen = provider if "opaque" in os.environ.get("PYTEST_CURRENT_TEST", "") else signed_only
-    async with running(database, clock, tmp_path, oidc_issuers=[chosen]) as found:
+    async with running(database, clock, tmp_path, oidc_issuers=[chosen], client_certificate_header=True) as found:
         yield found
 
 
@@ -179,3 +188,36 @@ async def test_a_person_is_shut_out_whatever_its_provider_says(api: Api, issuer:
     assert (await api.call("POST", "/v1/principals/block", Role.ADMINISTRATOR, json=body)).status_code == 204
     api.clock.instant += timedelta(seconds=30)
     assert (await api.http.post("/v1/records", json=penalty(), headers=headers)).status_code == 401
+
+
+def signed_assertion(issuer: str, key: Any = KEY) -> dict[str, str]:
+    now = datetime.now(UTC).timestamp()
+    claims = {"iss": "agency-system", "sub": "agency-system", "aud": issuer, "jti": secrets.token_urlsafe(16)}
+    claims |= {"iat": int(now), "exp": int(now) + 60}
+    text = jwt.encode(claims, pem(key).decode(), algorithm="ES256", headers={"kid": "system"})
+    form = {"grant_type": "client_credentials", "client_assertion_type": TYPE, "client_assertion": str(text)}
+    return form | {"resource": "urn:credit-service:signed"}
+
+
+def handed_on(key: Any) -> dict[str, str]:
+    """The header of a TLS proxy for a certificate of this key."""
+    der = certificate("agency-system", key, CA).public_bytes(Encoding.DER)
+    return {"Client-Cert": f":{base64.b64encode(der).decode()}:"}
+
+
+async def test_an_agencys_system_signs_and_its_token_is_good_with_its_certificate_only(api: Api, issuer: str) -> None:
+    """private_key_jwt and a token bound to a certificate, both of the provider's making (RFC 7523, RFC 8705)."""
+    ours, stranger = handed_on(KEY), handed_on(OTHER_KEY)
+    form = signed_assertion(issuer)
+    async with httpx.AsyncClient(trust_env=False, base_url=issuer, timeout=30) as http:
+        answer = await http.post("/token", data=form, headers=ours)
+        assert answer.status_code == 200, answer.text
+        assert (await http.post("/token", data=form, headers=ours)).status_code >= 400, "once"
+        assert (await http.post("/token", data=signed_assertion(issuer, OTHER_KEY), headers=ours)).status_code >= 400
+        assert (await http.post("/token", data=signed_assertion(issuer))).status_code >= 400, "no certificate"
+    headers = bearer(answer.json()["access_token"])
+    statuses = [
+        (await api.http.post("/v1/records", json=penalty(), headers=headers | shown)).status_code
+        for shown in (ours, stranger, {}, ours)
+    ]
+    assert statuses == [201, 401, 401, 200]

@@ -112,10 +112,12 @@ async def test_whatever_an_administrator_changes_is_in_the_audit_log(api: Api, o
 
 async def test_a_token_dies_with_its_agency(api: Api) -> None:
     assert (await api.submit()).status_code == 201
+    assert (await api.get("/v1/inspections/inspectors", Role.REGULATOR)).status_code == 200
     body = {"name": AGENCY_NAME, "division": "500103", "level": "district", "active": False}
     assert (await api.call("PUT", f"/v1/agencies/{AGENCY}", Role.ADMINISTRATOR, json=body)).status_code == 200
     api.clock.instant += timedelta(seconds=RECHECKED_AFTER_SECONDS)
     assert (await api.submit(document_number="2号")).status_code == 401
+    assert (await api.get("/v1/inspections/inspectors", Role.REGULATOR)).status_code == 401
 
 
 @pytest.mark.parametrize(

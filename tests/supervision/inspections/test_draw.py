@@ -152,8 +152,17 @@ def test_the_command_line_verifies(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "10 of 40 entities" in done.output
     assert run.invoke(app, ["draw", "verify", str(file), "--digest", "0" * 64]).exit_code == 1
-    file.write_bytes(orjson.dumps(tampered("quota")))
-    assert run.invoke(app, ["draw", "verify", str(file)]).exit_code == 1
+    whole = run.invoke(app, ["verify", str(file), "--digest", document["commitment"]["digest"]])
+    assert (whole.exit_code, "10 drawn of 40 entities checked" in whole.output) == (0, True), whole.output
+    for change in (*CHANGES, "entered early"):
+        file.write_bytes(orjson.dumps(tampered(change)))
+        assert run.invoke(app, ["draw", "verify", str(file)]).exit_code == 1
+        found = run.invoke(app, ["verify", str(file)])
+        assert (found.exit_code, "FAULT draw-differs" in found.output) == (1, True), change
+    empty, _ = example(0, 0)
+    file.write_bytes(orjson.dumps(empty))
+    found = run.invoke(app, ["verify", str(file)])
+    assert (found.exit_code, "FAULT report-empty" in found.output) == (1, True), found.output
     opened.write_bytes(openings.replace(b"entity-1", b"entity-X"))
     file.write_bytes(orjson.dumps(document))
     assert run.invoke(app, ["draw", "verify", str(file), "--openings", str(opened)]).exit_code == 1
