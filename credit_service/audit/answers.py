@@ -118,6 +118,9 @@ def verify_tlog_proof(text: str, entry: bytes, trust: Trust, report: Report) -> 
     report.witnesses = [key.name for key in signed_by(note, trust.witnesses)]
     if len(report.witnesses) < trust.quorum:
         report.found("not-witnessed", f"{len(report.witnesses)} of {trust.quorum}")
+    fault = trust.sm2.fault(note) if trust.sm2 else None
+    if fault is not None:
+        report.found(fault, head.origin)
     try:
         hashes = [base64.b64decode(line, validate=True) for line in path]
     except binascii.Error as error:

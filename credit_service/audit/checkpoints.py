@@ -13,17 +13,21 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import orjson
+import structlog
 
 from credit_service.audit.events import commitment
 from credit_service.audit.merkle import Frontier
 from credit_service.audit.notes import Checkpoint, Note, NoteError, Signer, Verifier, open_checkpoint
 from credit_service.audit.shards import LogCorruptError, Shard, shards, size_of
 from credit_service.audit.signing import LogKeys
+from credit_service.audit.sm2 import Sm2UnavailableError
 from credit_service.audit.tiles import WIDTH, split
 from credit_service.audit.tree import Tree
 
 if TYPE_CHECKING:
     from credit_service.platform.database import AnyConnection
+
+logger = structlog.get_logger(__name__)
 
 CHUNK = 64 * WIDTH
 
@@ -104,7 +108,13 @@ async def close(connection: AnyConnection, shard: Shard, keys: LogKeys, now: dat
 def _signed(checkpoint: Checkpoint, signers: Sequence[Signer], keys: LogKeys) -> Note:
     text = checkpoint.text()
     made = [signer.sign(text) for signer in reversed(signers)]
-    return Note(text, (*made, keys.sm2.sign(text)) if keys.sm2 else tuple(made))
+    if keys.sm2:
+        try:
+            made.append(keys.sm2.sign(text))
+        except Sm2UnavailableError as error:
+            # The log does not wait for a device: this head shows `sm2-missing`, the next has it again.
+            logger.error("head not signed with SM2", origin=checkpoint.origin, detail=str(error))
+    return Note(text, tuple(made))
 
 
 async def _publish(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import subprocess
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -20,10 +21,11 @@ from credit_service.audit.notes import Note, NoteError, Signature
 KIND = b"\xffcredit-service/sm2-with-sm3"
 PUBLIC_BYTES = 64
 PRIVATE_BYTES = 32
+DEVICE_SECONDS = 10.0
 
 
 class Sm2UnavailableError(RuntimeError):
-    """The library is not installed, or there is no usable key."""
+    """The library is not installed, there is no usable key, or the device that holds it does not sign."""
 
 
 def _library() -> Any:
@@ -82,10 +84,15 @@ class Sm2Verifier:
 
 @dataclass(frozen=True, slots=True)
 class Sm2Signer:
-    """A private key under a name, which is that of no year's log: it stays when the year ends."""
+    """A private key under a name, which is that of no year's log: it stays when the year ends.
+
+    With ``command`` the private key is in a device of its own (密码机), and the command has it sign: the text on its
+    standard input, the signature (SEQUENCE of r and s in DER, SM3, the usual identity) in base64 on standard output.
+    """
 
     verifier: Sm2Verifier
     private: bytes
+    command: tuple[str, ...] = ()
 
     @classmethod
     def made(cls, name: str) -> Sm2Signer:
@@ -95,10 +102,13 @@ class Sm2Signer:
 
     @classmethod
     def load(cls, file: Path) -> Sm2Signer:
-        """Raises ``Sm2UnavailableError`` when the file holds no key that signs."""
+        """Raises ``Sm2UnavailableError`` when the file holds no key that signs; a device may be away for a while."""
         try:
             held = orjson.loads(file.read_bytes())
-            found = cls(Sm2Verifier.parse(held["public"]), bytes.fromhex(held["private"]))
+            verifier = Sm2Verifier.parse(held["public"])
+            if "command" in held:
+                return cls(verifier, b"", _command(held["command"]))
+            found = cls(verifier, bytes.fromhex(held["private"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise Sm2UnavailableError(f"{file} holds no SM2 key") from error
         if len(found.private) != PRIVATE_BYTES or not found.verifier.verify("trial\n", found.sign("trial\n")):
@@ -110,6 +120,25 @@ class Sm2Signer:
         return orjson.dumps({"public": str(self.verifier), "private": self.private.hex()}) + b"\n"
 
     def sign(self, text: str) -> Signature:
-        """Sign a note's text, under the signer identity that GM/T 0009 gives for all."""
+        """Sign a note's text, as the signer that GM/T 0009 makes of everybody. Raises ``Sm2UnavailableError``."""
+        if self.command:
+            made = Signature(self.verifier.name, self.verifier.key_id, _from_device(self.command, text))
+            if not self.verifier.verify(text, made):
+                raise Sm2UnavailableError("the SM2 device signed with another key, or something else")
+            return made
         value = _library().sm2_sign(self.private, self.verifier.public, text.encode())
         return Signature(self.verifier.name, self.verifier.key_id, value)
+
+
+def _command(given: Any) -> tuple[str, ...]:
+    if not isinstance(given, list) or not given or not all(isinstance(part, str) for part in given):
+        raise TypeError("command: a list of words")
+    return tuple(given)
+
+
+def _from_device(command: tuple[str, ...], text: str) -> bytes:
+    try:
+        done = subprocess.run(command, input=text.encode(), capture_output=True, timeout=DEVICE_SECONDS, check=True)  # noqa: S603
+        return base64.b64decode(done.stdout.strip(), validate=True)
+    except (OSError, subprocess.SubprocessError, binascii.Error) as error:
+        raise Sm2UnavailableError(f"the SM2 device does not sign: {type(error).__name__}") from error

@@ -32,7 +32,7 @@ def verify(
     quorum: Annotated[int, typer.Option(min=0, help="至少几个见证人 Witnesses that must have signed.")] = 0,
     sm2_key: Annotated[
         Path | None,
-        typer.Option(help="SM2公钥 File with the SM2 key that must have signed a folder's heads.", exists=True),
+        typer.Option(help="SM2公钥 File with the SM2 key that must have signed the log's heads.", exists=True),
     ] = None,
     since: Annotated[Path | None, typer.Option(help="此前所见检查点 A checkpoint seen before.")] = None,
     hashes_only: Annotated[
@@ -53,16 +53,15 @@ def verify(
     except NoteError as error:
         raise fail(f"{error}") from error
     trust = Trust(keys, witnesses, quorum, seen, hashes_only, sm2)
-    if place.is_file():
-        if sm2 is not None:
-            raise fail("--sm2-key is for folders: an answer's heads are verified by the log's own keys")
-        _verify_file(place, trust, jwks, digest)
-        return
+    if place.is_file() and since is not None:
+        raise fail("--since is for folders: an answer shows one head and not how the log came to it")
     try:
-        reports = [verify_log(folder_reader(folder), trust) for folder in logs_in(place)]
+        if place.is_file():
+            _verify_file(place, trust, jwks, digest)
+        else:
+            _tell([verify_log(folder_reader(folder), trust) for folder in logs_in(place)])
     except Sm2UnavailableError as error:
         raise fail(str(error)) from error
-    _tell(reports)
 
 
 def _verify_file(file: Path, trust: Trust, jwks: Path | None, digest: str | None) -> None:
@@ -78,6 +77,8 @@ def _verify_file(file: Path, trust: Trust, jwks: Path | None, digest: str | None
         document = {"jws": None} if content.rstrip().count(b"\n") else None  # lines: a streamed screening
     if not isinstance(document, dict):
         raise fail(f"FAULT answer-unproved at {file}: not an answer of the registry")
+    if trust.sm2 is not None and ("jws" in document or "material" in document):
+        raise fail("--sm2-key is for the log and what it proves; this was signed by other keys, or by none")
     if "jws" in document:
         _verify_screening(content, jwks)
     elif "material" in document and "reveal" in document:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import orjson
 import pytest
 
+from credit_service.audit.answers import verify_answer
 from credit_service.audit.log import Log, keys_of
 from credit_service.audit.notes import Note, NoteError, Signature, parse_note
 from credit_service.audit.shards import open_shard
 from credit_service.audit.signing import LogKeys
 from credit_service.audit.sm2 import Sm2Signer, Sm2UnavailableError, Sm2Verifier
+from credit_service.audit.verification import Trust
 from credit_service.audit.witnesses import cosign
 from credit_service.platform.clock import FixedClock
 from credit_service.platform.database import Database
 from credit_service.platform.settings import Settings
+from tests.api import Api
 from tests.audit.support import ORIGIN, Ledger, ledger
 from tests.audit.test_verification import exported, independent, names, verified
 from tests.audit.test_witness import witness_in
@@ -107,3 +112,61 @@ def test_what_is_no_key_is_refused(tmp_path: Path) -> None:
     for vkey in ("", good[:-8], good.replace(NAME, "other"), "x+00000000+AQ=="):
         with pytest.raises(NoteError):
             Sm2Verifier.parse(vkey)
+
+
+DEVICE = """
+import base64, sys
+from pathlib import Path
+from credit_service.audit.sm2 import Sm2Signer
+here = Path(__file__).parent
+state = (here / "state").read_text()
+if state == "away":
+    sys.exit("no card in the reader")
+key = Sm2Signer.load(here / ("other" if state == "other" else "inside"))
+made = base64.b64encode(key.sign(sys.stdin.read()).value).decode()
+print("?" if state == "babbling" else made)
+"""
+
+
+async def test_a_device_signs_and_the_log_does_not_wait_for_one(book: Ledger, tmp_path: Path) -> None:
+    """The private key stays with a command; a device that is away, or signs with another key, costs its line only."""
+    device, state, file = tmp_path / "device.py", tmp_path / "state", tmp_path / "sm2.json"
+    device.write_text(DEVICE)
+    inside = Sm2Signer.made(NAME)
+    (tmp_path / "inside").write_bytes(inside.content())
+    (tmp_path / "other").write_bytes(Sm2Signer.made(NAME).content())
+    command = [sys.executable, str(device)]
+    file.write_bytes(orjson.dumps({"public": str(inside.verifier), "command": command}))
+    book.keys.sm2 = keys_of(Settings(data_dir=tmp_path, log_sm2_key_file=file)).sm2
+    told = {}
+    for turn, now in enumerate(("away", "babbling", "other", "there")):
+        state.write_text(now)
+        await book.add(5, start=9 + turn * 5)
+        await book.sequence()
+        await book.checkpoint()
+        folder = await exported(book, tmp_path / f"log-{now}")
+        assert verified(folder, book).holds
+        told[now] = names(verified(folder, book, sm2=inside.verifier))
+    assert told == {"away": {"sm2-missing"}, "babbling": {"sm2-missing"}, "other": {"sm2-missing"}, "there": set()}
+    for wrong in ([], "sign", [1], None):
+        file.write_bytes(orjson.dumps({"public": str(inside.verifier), "command": wrong}))
+        with pytest.raises(Sm2UnavailableError):
+            Sm2Signer.load(file)
+
+
+async def test_an_answers_head_is_asked_for_the_key_too(api: Api, tmp_path: Path) -> None:
+    record = (await api.submit()).json()["id"]
+    connection = await api.database.connect()
+    keys = LogKeys(tmp_path / "log-keys", Sm2Signer.made(NAME))
+    try:
+        log = Log(keys, "http://test")
+        await log.sequence(connection, api.clock.now())
+        await log.checkpoint(connection, api.clock.now())
+    finally:
+        await connection.close()
+    answer = (await api.get(f"/v1/records/{record}?proof=true")).json()
+    assert keys.sm2 is not None
+    trusted = keys.verifiers(ORIGIN)
+    assert verify_answer(answer, Trust(trusted, sm2=keys.sm2.verifier)).holds
+    report = verify_answer(answer, Trust(trusted, sm2=Sm2Signer.made(NAME).verifier))
+    assert names(report) == {"sm2-missing"}
