@@ -68,7 +68,7 @@ def attribution_of(actor: Actor) -> bytes:
 
 def canonical_event(
     *,
-    event_id: UUID,
+    event_id: UUID | str,
     occurred_at: datetime,
     action: str,
     uscc: str,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache, lru_cache
 from hashlib import sha256, shake_128
+from operator import add
 from struct import Struct
 from typing import Any
 
@@ -64,9 +65,8 @@ def commit(salt: bytes, fields: Fields) -> bytes:
 
 def commit_messages(salt: bytes, messages: Sequence[bytes]) -> bytes:
     """The commitment to a version by the messages of its fields: for imports, which remember most of them."""
-    salts = _salts(salt, len(messages))
-    digests = [sha256(each + message).digest() for each, message in zip(salts, messages, strict=True)]
-    return sha256(PREFIX + b"".join(digests)).digest()
+    salted = map(add, _salts(salt, len(messages)), messages)
+    return sha256(PREFIX + b"".join([sha256(message).digest() for message in salted])).digest()
 
 
 def opening(salt: bytes, fields: Fields, shown: Collection[str]) -> list[dict[str, str]]:

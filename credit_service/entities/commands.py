@@ -193,9 +193,8 @@ def _new(code: Uscc, name: str, source: str, now: datetime) -> Entity:
 _NO_INSTANT = datetime.min.replace(tzinfo=UTC)
 
 
-def noted_content(uscc: str, name: str) -> bytes:
+def noted_content(code: Uscc, name: str) -> bytes:
     """The first version of an entity that only a record names yet; when that was stands beside it, not in it."""
-    code = Uscc.parse(uscc, admit_bad_check_digit=True)
     return events.canonical_json(
         {
             **_unreported(),
@@ -226,7 +225,7 @@ async def ensure_entity(session: AsyncSession, actor: Actor, now: datetime, code
         return await store.get_locked(session, code.value)
     entity = await store.get_locked(session, code.value)
     session.add(EntityName.of(code.value, name))
-    _append_version(session, actor, now, entity, noted_content(code.value, name), None, "entity.noted")
+    _append_version(session, actor, now, entity, noted_content(code, name), None, "entity.noted")
     return entity
 
 

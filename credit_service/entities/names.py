@@ -45,17 +45,21 @@ class NameKeys(NamedTuple):
 def typed_alike(name: str) -> str:
     """The name in half width and one letter case, without spaces and invisible characters."""
     folded = unicodedata.normalize("NFKC", name).casefold()
+    if folded.isalnum():
+        return folded
     return "".join(c for c in folded if not c.isspace() and unicodedata.category(c) != "Cf")
 
 
 def without_punctuation(name: str) -> str:
     """Letters and digits alone: brackets of either form, points and dashes do not tell names apart."""
+    if name.isalnum():
+        return name
     return "".join(c for c in name if unicodedata.category(c)[0] in _KEPT)
 
 
 def simplified(name: str) -> str:
     """Traditional characters 繁体 as simplified ones, each by itself."""
-    return name.translate(_simplified())
+    return name if _traditional().isdisjoint(name) else name.translate(_simplified())
 
 
 def folded(name: str) -> str:
@@ -93,8 +97,8 @@ def _division_length(text: str, *, keep: int = SHORTEST_CORE) -> int:
 
 
 def _leading_division(text: str, within: str, keep: int) -> tuple[int, str] | None:
-    for size in range(min(_longest_division(), len(text) - keep), 1, -1):
-        for prefix in _division_names().get(text[:size], ()):
+    for size in _division_sizes().get(text[:2], ()):
+        for prefix in _division_names().get(text[:size], ()) if size <= len(text) - keep else ():
             if prefix.startswith(within) and len(prefix) > len(within):
                 return size, prefix
     return None
@@ -114,8 +118,12 @@ def _division_names() -> dict[str, tuple[str, ...]]:
 
 
 @cache
-def _longest_division() -> int:
-    return max(map(len, _division_names()))
+def _division_sizes() -> dict[str, tuple[int, ...]]:
+    """How long the names are that begin with two characters, the longest first."""
+    sizes: dict[str, set[int]] = {}
+    for name in _division_names():
+        sizes.setdefault(name[:2], set()).add(len(name))
+    return {beginning: tuple(sorted(found, reverse=True)) for beginning, found in sizes.items()}
 
 
 @cache
@@ -127,6 +135,11 @@ def _simplified() -> dict[int, str]:
     characters = [chr(code) for code in (*range(0x3400, 0x4DC0), *range(0x4E00, 0xA000), *range(0xF900, 0xFB00))]
     found = ((character, converter.convert(character)) for character in characters)
     return {ord(character): other for character, other in found if other != character and len(other) == 1}
+
+
+@cache
+def _traditional() -> frozenset[str]:
+    return frozenset(map(chr, _simplified()))
 
 
 @cache
@@ -165,7 +178,7 @@ def _division_initials(text: str) -> str:
 def initials_of(text: str) -> str:
     """The first letter of each character's sound; letters and digits stand for themselves."""
     table = _initials()
-    return "".join(table.get(c, c if c in _PLAIN else "") for c in text)
+    return "".join([table.get(c, c if c in _PLAIN else "") for c in text])
 
 
 def syllables_of(text: str) -> tuple[str, ...]:

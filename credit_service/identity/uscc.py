@@ -30,6 +30,7 @@ CHECK_DIGIT_17 = "check-digit-17"
 CHECK_DIGIT_18 = "check-digit-18"
 
 _VALUES = {character: index for index, character in enumerate(CHARSET)}
+_CHARACTERS = frozenset(CHARSET)
 _IDENTITY_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 _IDENTITY_CHECKS = "10X98765432"
 _SHORT_IDENTITY_LENGTH = 15
@@ -51,13 +52,13 @@ def normalise(text: str) -> str:
 
 def check_character(first17: str) -> str:
     """Position 18 (GB 32100-2015, annex; mod 31) of 17 characters of the charset. Raises KeyError for any other."""
-    total = sum(_VALUES[character] * weight for character, weight in zip(first17, WEIGHTS, strict=True))
+    total = sum([_VALUES[character] * weight for character, weight in zip(first17, WEIGHTS, strict=True)])
     return CHARSET[-total % 31]
 
 
 def organisation_check_character(body8: str) -> str:
     """The ninth character of an organisation code (GB 11714; mod 11, letters A=10 .. Z=35)."""
-    total = sum(int(character, 36) * weight for character, weight in zip(body8, ORGANISATION_WEIGHTS, strict=True))
+    total = sum([int(character, 36) * weight for character, weight in zip(body8, ORGANISATION_WEIGHTS, strict=True)])
     return "0123456789X0"[11 - total % 11]
 
 
@@ -163,7 +164,7 @@ def _failed_rule(value: str) -> str | None:
     """The first rule of form that ``value`` breaks; check digits are judged separately."""
     if len(value) != LENGTH:
         return "GB 32100-2015: 18 characters"
-    if any(character not in _VALUES for character in value):
+    if not _CHARACTERS.issuperset(value):
         return "GB 32100-2015: digits and capital letters without I, O, S, V, Z"
     if value[:2] not in CATEGORIES:
         return "GB 32100-2015 positions 1-2: registering authority and category"

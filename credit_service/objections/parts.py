@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -94,8 +93,7 @@ def corrected(turn: Turn, draft: Draft, body: CorrectionDecision) -> Draft:
     if errors:
         at = [FieldError(f"/correction{error.pointer}", error.rule, error.detail) for error in errors]
         raise Problem(RECORD_REFUSED, errors=at)
-    return replace(
-        draft,
+    return draft._replace(
         item=item,
         public_facts=facts.public,
         shared_facts=facts.shared,

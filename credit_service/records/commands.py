@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -170,8 +169,7 @@ async def store_draft(
     """
     await check_excluded(session, catalogue, now, draft)
     if current is not None:
-        draft = replace(
-            draft,
+        draft = draft._replace(
             notices=draft.notices or tuple(current.notices),
             consent=draft.consent or current.consent,
             publicity_grounds=draft.publicity_grounds or current.publicity_grounds,
@@ -249,7 +247,7 @@ async def store_judged(
 def _write(
     session: AsyncSession, current: Record | None, draft: Draft, assessment: Assessment, now: datetime
 ) -> Record:
-    values: dict[str, Any] = {name: getattr(draft, name) for name in Draft.__dataclass_fields__ if name != "item"} | {
+    values: dict[str, Any] = {name: getattr(draft, name) for name in Draft._fields if name != "item"} | {
         name: getattr(assessment, name) for name in Assessment.__dataclass_fields__
     }
     values |= {

@@ -7,7 +7,6 @@ its transaction; whoever holds a copy is owed the news with it. Nothing is ever 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -193,7 +192,7 @@ async def serve_notices(
 
 def draft_of(catalogue: Catalogue, record: Record) -> Draft:
     """A stored record as the draft its rules judge."""
-    names = [name for name in Draft.__dataclass_fields__ if name not in ("item", "notices")]
+    names = [name for name in Draft._fields if name not in ("item", "notices")]
     return Draft(
         item=item_in_force(catalogue, record.item_code, record.decided_on),
         notices=tuple(record.notices),
@@ -326,7 +325,7 @@ async def restore_after_fraud(
     """
     check_transition(Action.REVOKE_REPAIR, record.state)
     assessment = rules.assess(
-        catalogue, replace(draft_of(catalogue, record), decided_on=day_of(now)), first_published_at=now
+        catalogue, draft_of(catalogue, record)._replace(decided_on=day_of(now)), first_published_at=now
     )
     stop = start_of(add_period(day_of(now), publicity)) if publicity else assessment.publicity_until
     shown = publicity is not None or assessment.state == State.PUBLISHED

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import date, datetime
 
 from pydantic import BaseModel
@@ -37,7 +36,7 @@ def repair_notice(catalogue: Catalogue, draft: Draft, *, first_published_at: dat
     """The notice for a decision, under the rules that govern it; before publication, as if published on its date."""
     on = draft.decided_on
     served = tuple({"kind": kind.value} for kind in NoticeKind)
-    window = assess(catalogue, replace(draft, notices=served), first_published_at=first_published_at or start_of(on))
+    window = assess(catalogue, draft._replace(notices=served), first_published_at=first_published_at or start_of(on))
     rule = rule_for(catalogue, "repair", draft.item.repair_rule, on, on)
     conditions, materials = (rule.conditions, rule.materials) if rule else ((), ())
     asked = [catalogue.words[name] for name in conditions]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
@@ -234,8 +234,7 @@ async def record_breach(turn: Turn) -> None:
     if facts.errors:
         raise Problem(RECORD_REFUSED, errors=facts.errors)
     until = add_period(today, fraud.publicity) if fraud is not None and fraud.publicity else None
-    changed = replace(
-        draft,
+    changed = draft._replace(
         valid_until=max(until, draft.valid_until or today) if until else draft.valid_until,
         public_facts=facts.public,
         shared_facts=facts.shared,

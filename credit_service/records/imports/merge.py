@@ -14,13 +14,13 @@ from uuid import UUID
 
 import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
-from uuid_utils.compat import uuid7
+from uuid_utils import uuid7
 
 from credit_service.audit.events import SCHEMA, attribution_of, canonical_event, commitment, new_salt
 from credit_service.catalogue.models import Catalogue
 from credit_service.entities.commands import noted_content
 from credit_service.entities.names import keys_of
-from credit_service.identity.uscc import check_digit_flags
+from credit_service.identity.uscc import Uscc
 from credit_service.platform.context import Actor
 from credit_service.platform.database import driver_connection
 from credit_service.platform.days import rfc3339
@@ -222,6 +222,7 @@ class Merger:
         # The same for every row: whoever sees two events of one import may know that one import brought them.
         self._salt = new_salt()
         self._attribution = attribution_of(actor)
+        self._attributed = commitment(self._salt, self._attribution)
         self._closed: list[tuple[int, list[dict[str, str]]]] = []
 
     def take_refusals(self) -> list[tuple[int, list[dict[str, str]]]]:
@@ -289,8 +290,9 @@ class Merger:
         await connection.execute(_NOTE_ENTITIES, *first, self._now, *author, *contents, *attributed)
 
     def _noted(self, uscc: str, name: str) -> tuple[Any, ...]:
-        event_id = uuid7()
-        content = noted_content(uscc, name)
+        event_id = str(uuid7())
+        code = Uscc.parse(uscc, admit_bad_check_digit=True)
+        content = noted_content(code, name)
         event = canonical_event(
             event_id=event_id,
             occurred_at=self._now,
@@ -299,15 +301,15 @@ class Merger:
             subject_type="entity",
             subject_id=uscc,
             version=1,
-            attribution=commitment(self._salt, self._attribution),
+            attribution=self._attributed,
             before=None,
             after=commitment(b"", content),
             reason=None,
         )
-        flags = ",".join(sorted(check_digit_flags(uscc)))
+        flags = ",".join(sorted(code.quality_flags))
         core, initials, core_initials, tokens = keys_of(name)
         keys = (core, initials, core_initials, "{" + ",".join(map(str, tokens)) + "}")
-        return uscc, name, flags, uuid7(), event_id, event, content.decode(), *keys
+        return uscc, name, flags, str(uuid7()), event_id, event, content.decode(), *keys
 
     async def _merge_wave(
         self, session: AsyncSession, connection: Connection[Any], wave: int, receipts: list[Receipt]
@@ -317,7 +319,7 @@ class Merger:
         stored = await connection.fetchval(_STORE, *self._source, now, wave)
         rows = "import_staging s" if stored == staged else _STORED_ROWS
         if stored:
-            frame = stored_event_frame(commitment(self._salt, self._attribution), now)
+            frame = stored_event_frame(self._attributed, now)
             await connection.execute(_VERSION.format(rows=rows), now, actor.id, actor.request_id, wave)
             attributed = (self._attribution, self._salt)
             await connection.execute(_AUDIT.format(rows=rows), now, actor.id, wave, *frame, *attributed)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
+from operator import add
 from typing import Any
 
 import orjson
@@ -15,14 +17,10 @@ from credit_service.records import rules
 from credit_service.records.rules import Assessment, Draft
 from credit_service.records.standing import standing_of
 
-_FACTS = b',"public_facts":'
-"""Where the canonical content goes on with the facts; no field before it can hold these bytes unescaped."""
-
 STAGED = {
     "import_staging": (
         "row_number",
         "wave",
-        "warnings",
         "uscc",
         "record_id",
         "item_code",
@@ -31,7 +29,6 @@ STAGED = {
         "authority_uscc",
         "authority_name",
         "decided_on",
-        "valid_until",
         "legal_basis",
         "public_facts",
         "shared_facts",
@@ -39,6 +36,8 @@ STAGED = {
         "content_head",
         "event_id",
         "assessment",
+        "valid_until",
+        "warnings",
         "content_digest",
         "salt",
         "commitment",
@@ -82,15 +81,28 @@ def staged_line(
     warnings: Sequence[str] = (),
 ) -> str:
     """A draft as a line of COPY text for the staging table; ``assessment`` is the number of its ``assessment_line``."""
-    fields_stated = _stated(draft)
-    content = b"{" + b",".join([b'"' + name + b'":' + value for name, value in fields_stated]) + b"}"
-    messages = openings.messages_of(fields_stated) + openings.remembered_messages_of(standing)
+    decided_on, valid_until = draft.decided_on.isoformat(), draft.valid_until
+    facts = tuple(map(canonical_json, (draft.public_facts, draft.restricted_facts, draft.shared_facts)))
+    values = (
+        _remembered_json(draft.authority_name),
+        _remembered_json(draft.authority_uscc),
+        _remembered_json(decided_on),
+        canonical_json(draft.document_number),
+        canonical_json(draft.entity_name),
+        _remembered_json(draft.item.code),
+        _remembered_json(draft.legal_basis),
+        *facts,
+        canonical_json(draft.uscc),
+        _remembered_json(valid_until.isoformat() if valid_until else None),
+    )
+    head = _HEAD % values[:_FIRST_FACTS]
+    content = head + _REST % values[_FIRST_FACTS:]
+    messages = (*map(add, _NAMES, values), *openings.remembered_messages_of(standing))
     after = openings.commit_messages(salt, messages)
-    (_, public), (_, restricted), (_, shared) = fields_stated[_FIRST_FACTS : _FIRST_FACTS + 3]
+    public, restricted, shared = facts
     fields = (
         str(number),
         str(wave),
-        orjson.dumps(warnings).decode() if warnings else None,
         draft.uscc,
         str(uuid7()),
         draft.item.code,
@@ -98,40 +110,41 @@ def staged_line(
         draft.document_number,
         draft.authority_uscc,
         draft.authority_name,
-        draft.decided_on.isoformat(),
-        draft.valid_until.isoformat() if draft.valid_until else None,
+        decided_on,
         draft.legal_basis,
         public.decode(),
         shared.decode(),
         restricted.decode(),
-        content[: content.index(_FACTS) + len(_FACTS)].decode(),
+        head.decode(),
         str(uuid7()),
         str(assessment),
     )
+    optional = (valid_until.isoformat() if valid_until else None, orjson.dumps(warnings).decode() if warnings else None)
     binary = f"\\\\x{rules.content_digest(content).hex()}\t\\\\x{salt.hex()}\t\\\\x{after.hex()}"
-    return f"{_line(fields)}\t{binary}\n"
+    return f"{_line(fields)}\t{_line(optional)}\t{binary}\n"
 
 
-_FIRST_FACTS = 7
-
-
-def _stated(draft: Draft) -> openings.Fields:
-    """The fields of ``rules.content_of`` in its order, each written once: for content, staging and commitment."""
-    valid_until = draft.valid_until
-    return (
-        (b"authority_name", canonical_json(draft.authority_name)),
-        (b"authority_uscc", canonical_json(draft.authority_uscc)),
-        (b"decided_on", canonical_json(draft.decided_on.isoformat())),
-        (b"document_number", canonical_json(draft.document_number)),
-        (b"entity_name", canonical_json(draft.entity_name)),
-        (b"item_code", canonical_json(draft.item.code)),
-        (b"legal_basis", canonical_json(draft.legal_basis)),
-        (b"public_facts", canonical_json(draft.public_facts)),
-        (b"restricted_facts", canonical_json(draft.restricted_facts)),
-        (b"shared_facts", canonical_json(draft.shared_facts)),
-        (b"uscc", canonical_json(draft.uscc)),
-        (b"valid_until", canonical_json(valid_until.isoformat() if valid_until else None)),
-    )
+_CONTENT = (
+    "authority_name",
+    "authority_uscc",
+    "decided_on",
+    "document_number",
+    "entity_name",
+    "item_code",
+    "legal_basis",
+    "public_facts",
+    "restricted_facts",
+    "shared_facts",
+    "uscc",
+    "valid_until",
+)
+"""The fields of ``rules.content_of`` in its order."""
+_FIRST_FACTS = _CONTENT.index("public_facts")
+_NAMES = tuple(f"{name}=".encode() for name in _CONTENT)
+_HEAD = ("{" + "".join(f'"{name}":%b,' for name in _CONTENT[:_FIRST_FACTS]) + '"public_facts":').encode()
+_REST = ("%b" + "".join(f',"{name}":%b' for name in _CONTENT[_FIRST_FACTS + 1 :]) + "}").encode()
+_remembered_json = lru_cache(maxsize=4096)(canonical_json)
+"""For values that the rows of a file repeat."""
 
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})

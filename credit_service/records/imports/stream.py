@@ -1,12 +1,12 @@
-"""From an upload to judged blocks: read while it arrives, judge one block while its predecessor is merged."""
+"""From an upload to judged blocks: read while it arrives, judged while their predecessors are merged."""
 
 from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from concurrent.futures import BrokenExecutor, Executor
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 
 from credit_service.platform.errors import PAYLOAD_TOO_LARGE, UNAVAILABLE, Problem, ProblemType
 from credit_service.records.imports import readers
@@ -49,9 +49,10 @@ async def _blocks(form: Format, head: bytes, rest: AsyncIterator[bytes]) -> Asyn
 async def judged_blocks(
     executor: Executor, form: Format, head: bytes, rest: AsyncIterator[bytes], start: Position, context: Context
 ) -> AsyncIterator[AsyncIterator[BlockResult]]:
-    """Judged blocks in order, each one judged while its predecessor is merged."""
+    """Judged blocks in order; while one is merged, another may wait and a third is being judged."""
     if form is not Format.XLSX:
-        yield _judged_text(executor, form, _blocks(form, head, rest), start, context)
+        async with aclosing(_ahead(_judged_text(executor, form, _blocks(form, head, rest), start, context))) as results:
+            yield results
         return
     # A workbook needs random access: it lies in a file without lasting name that is gone with this block.
     with tempfile.NamedTemporaryFile(prefix="import-", suffix=".xlsx") as file:
@@ -60,15 +61,33 @@ async def judged_blocks(
             file.write(chunk)
         file.flush()
         try:
-            yield _judged_sheet(executor, file.name, start, context)
+            async with aclosing(_ahead(_judged_sheet(executor, file.name, start, context))) as results:
+                yield results
         finally:
             with suppress(BrokenExecutor):
                 executor.submit(forget_sheet, file.name)
 
 
+async def _ahead(results: AsyncGenerator[BlockResult]) -> AsyncGenerator[BlockResult]:
+    """The same results, each fetched before it is asked for: judging and merging take turns at being the slower one."""
+
+    async def fetch() -> BlockResult | None:
+        return await anext(results, None)
+
+    following = asyncio.create_task(fetch())
+    try:
+        while (result := await following) is not None:
+            following = asyncio.create_task(fetch())
+            yield result
+    finally:
+        following.cancel()
+        await asyncio.wait((following,))
+        await results.aclose()
+
+
 async def _judged_text(
     executor: Executor, form: Format, blocks: AsyncIterator[bytes], position: Position, context: Context
-) -> AsyncIterator[BlockResult]:
+) -> AsyncGenerator[BlockResult]:
     loop = asyncio.get_running_loop()
     block = await anext(blocks)
     working: asyncio.Future[BlockResult] | None = loop.run_in_executor(
@@ -86,7 +105,7 @@ async def _judged_text(
 
 async def _judged_sheet(
     executor: Executor, path: str, position: Position, context: Context
-) -> AsyncIterator[BlockResult]:
+) -> AsyncGenerator[BlockResult]:
     loop = asyncio.get_running_loop()
     working: asyncio.Future[BlockResult] | None = loop.run_in_executor(
         executor, judge_sheet, path, ROWS_A_SHEET_BLOCK, position, context

@@ -76,6 +76,7 @@ class _Judge:
         self.assessments: dict[tuple[Any, ...], tuple[bytes, int]] = {}
         self.assessed: list[str] = []
         self.attested: dict[tuple[Item, date], tuple[dict[str, Any], ...]] = {}
+        self.consents: dict[tuple[Item, date], list[FieldError]] = {}
         self.deciding: dict[Item, tuple[str, ...]] = {}
         self.authorities: dict[tuple[str, str], tuple[str, list[FieldError]]] = {}
         self.seen: dict[tuple[str, str, str, str], int] = {}
@@ -353,8 +354,12 @@ class _Judge:
         return known
 
     def _check_consent(self, item: Item, decided_on: date, errors: list[FieldError]) -> None:
-        found = rules.check_consent(self.catalogue, item, decided_on, self.context.source_level, "", None)
-        errors += [FieldError("", f"{error.rule}: submit it singly") for error in found]
+        found = self.consents.get((item, decided_on))
+        if found is None:
+            told = rules.check_consent(self.catalogue, item, decided_on, self.context.source_level, "", None)
+            found = [FieldError("", f"{error.rule}: submit it singly") for error in told]
+            self.consents[item, decided_on] = found
+        errors += found
 
     def _stage(self, number: int, draft: Draft, index: int) -> None:
         key = draft.natural_key

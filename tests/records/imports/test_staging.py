@@ -63,4 +63,4 @@ def test_staged_as_the_rules_state_it(
 def test_an_entity_is_noted_as_the_model_would_have_it(name: str) -> None:
     entity = _new(Uscc.parse(CODE), name, "record", _NO_INSTANT)
     names: list[dict[str, str | None]] = [{"name": name, "used_from": None, "used_until": None}]
-    assert noted_content(CODE, name) == content_of(entity, names)
+    assert noted_content(Uscc.parse(CODE), name) == content_of(entity, names)
