@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import asyncpg
 import pytest
 from hypothesis import given
@@ -35,6 +37,14 @@ HANZI = st.text(st.characters(min_codepoint=0x4E00, max_codepoint=0x9FA5), min_s
 )
 def test_the_core_is_trade_name_and_trade(name: str, core: str) -> None:
     assert names.core_of(name) == core
+
+
+def test_names_of_letters_and_digits_alone_have_a_short_way_that_leads_to_the_same() -> None:
+    """The short way asks ``isalnum``; the long one goes by the general category of each character."""
+    for code in range(0x110000):
+        character = chr(code)
+        if character.isalnum():
+            assert unicodedata.category(character)[0] in "LN", hex(code)
 
 
 def test_initials_read_a_division_as_a_word() -> None:
