@@ -181,6 +181,20 @@ def schedule_collection(queue: PgQueuer, database: Database, clock: Clock, vault
         logger.info("orphaned content collected", blobs=removed)
 
 
+def _log_keepers(
+    settings: Settings, database: Database, clock: Clock, stopping: asyncio.Event
+) -> list[asyncio.Task[None]]:
+    """What extends and signs the log; a log that nobody extends must not go unnoticed, so the runner ends with them."""
+    log, signed_each = Log(keys_of(settings), settings.base_url), settings.log_checkpoint_seconds
+    keepers = [asyncio.create_task(keeping.keep(database, log, clock, signed_each))]
+    if settings.log_witnesses:
+        asked = keeping.gather(database, settings.log_witnesses, clock, signed_each)
+        keepers.append(asyncio.create_task(asked))
+    for keeper in keepers:
+        keeper.add_done_callback(lambda ended: stopping.set())
+    return keepers
+
+
 async def serve(settings: Settings) -> None:
     """Run jobs until SIGINT or SIGTERM: what is under way is finished, nothing new is begun."""
     if settings.database_url is None:
@@ -206,15 +220,7 @@ async def serve(settings: Settings) -> None:
         schedule_collection(queue, database, clock, Vault(settings))
         keeping.schedule(queue, database, keys_of(settings))
         feed.schedule(queue, database, clock)
-        log = Log(keys_of(settings), settings.base_url)
-        signed_each = settings.log_checkpoint_seconds
-        keepers = [asyncio.create_task(keeping.keep(database, log, clock, signed_each))]
-        if settings.log_witnesses:
-            asked = keeping.gather(database, settings.log_witnesses, clock, signed_each)
-            keepers.append(asyncio.create_task(asked))
-        for keeper in keepers:
-            # A log that nobody extends must not go unnoticed: without a keeper the runner ends, to be started again.
-            keeper.add_done_callback(lambda ended: stopping.set())
+        keepers = _log_keepers(settings, database, clock, stopping)
         keepers.append(asyncio.create_task(_shut_down(queue, stopping)))
         try:
             await queue.run()

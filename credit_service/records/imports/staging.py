@@ -81,7 +81,7 @@ def staged_line(
     warnings: Sequence[str] = (),
 ) -> str:
     """A draft as a line of COPY text for the staging table; ``assessment`` is the number of its ``assessment_line``."""
-    decided_on, valid_until = draft.decided_on.isoformat(), draft.valid_until
+    decided_on, ends = draft.decided_on.isoformat(), draft.valid_until.isoformat() if draft.valid_until else None
     facts = tuple(map(canonical_json, (draft.public_facts, draft.restricted_facts, draft.shared_facts)))
     values = (
         _remembered_json(draft.authority_name),
@@ -93,13 +93,12 @@ def staged_line(
         _remembered_json(draft.legal_basis),
         *facts,
         canonical_json(draft.uscc),
-        _remembered_json(valid_until.isoformat() if valid_until else None),
+        _remembered_json(ends),
     )
     head = _HEAD % values[:_FIRST_FACTS]
-    content = head + _REST % values[_FIRST_FACTS:]
-    messages = (*map(add, _NAMES, values), *openings.remembered_messages_of(standing))
-    after = openings.commit_messages(salt, messages)
-    public, restricted, shared = facts
+    digest = rules.content_digest(head + _REST % values[_FIRST_FACTS:])
+    after = openings.commit_messages(salt, (*map(add, _NAMES, values), *openings.remembered_messages_of(standing)))
+    public, restricted, shared = map(bytes.decode, facts)
     fields = (
         str(number),
         str(wave),
@@ -112,16 +111,16 @@ def staged_line(
         draft.authority_name,
         decided_on,
         draft.legal_basis,
-        public.decode(),
-        shared.decode(),
-        restricted.decode(),
+        public,
+        shared,
+        restricted,
         head.decode(),
         str(uuid7()),
         str(assessment),
     )
-    optional = (valid_until.isoformat() if valid_until else None, orjson.dumps(warnings).decode() if warnings else None)
-    binary = f"\\\\x{rules.content_digest(content).hex()}\t\\\\x{salt.hex()}\t\\\\x{after.hex()}"
-    return f"{_line(fields)}\t{_line(optional)}\t{binary}\n"
+    optional = _line((ends, orjson.dumps(warnings).decode() if warnings else None))
+    binary = f"\\\\x{digest.hex()}\t\\\\x{salt.hex()}\t\\\\x{after.hex()}"
+    return f"{_line(fields)}\t{optional}\t{binary}\n"
 
 
 _CONTENT = (
