@@ -1,6 +1,8 @@
-"""The transparency log: what auditing a write costs, the sequencer's rate and lag, proofs beside lookups, verification.
+"""The transparency log and the access log: what auditing a write and logging a read cost, the sequencer's rate and lag,
+proofs beside lookups, verification.
 
-Rates that are compared are measured in slices that alternate; ratios are medians of ratios within one round.
+Rates that are compared are measured in slices that alternate; ratios are medians of ratios within one round. What is
+wanted of them stands under ``targets``.
 """
 
 from __future__ import annotations
@@ -23,8 +25,9 @@ from unittest.mock import patch
 
 from uuid_utils.compat import uuid7
 
+from benchmarks import lookup as lookups
 from benchmarks import population
-from benchmarks.support import codes, machine, median, prepared_database, say
+from benchmarks.support import codes, goal, machine, median, prepared_database, say
 from credit_service.accounts import commands as accounts
 from credit_service.accounts.models import AgencyWrite, Grant
 from credit_service.audit import checkpoints, events, sequencer
@@ -271,7 +274,7 @@ async def proofs(database: Database, entries: int, entities: int, rounds: int, c
             raise SystemExit("an entity is missing")
 
     rates: dict[str, list[float]] = {"proofs": [], "lookups": []}
-    await _slice(count, prove)
+    await _slice(4 * count, prove)
     for turn in range(rounds):
         for name, run in (("proofs", prove), ("lookups", look)) if turn % 2 else (("lookups", look), ("proofs", prove)):
             rates[name].append(await _slice(count, run, at_once=1))
@@ -295,25 +298,46 @@ async def measure(server: EmbeddedServer, chosen: argparse.Namespace, folder: Pa
         say("lag")
         waited = await lag(database, folder, chosen.rate, chosen.seconds)
         say("proofs")
-        proved = await proofs(database, chosen.entries, chosen.entities, chosen.rounds, chosen.proofs)
+        proved = await proofs(database, chosen.entries, chosen.entities, 3 * chosen.rounds, chosen.proofs)
     finally:
         await database.close()
     return {"writes": written, "sequencer": sequenced, "lag": waited, "proofs": proved}
+
+
+def _targets(result: dict[str, Any]) -> dict[str, Any]:
+    """The figures that something is wanted of, beside it."""
+    placed, waited = result["sequencer"], result["lag"]
+    return {
+        "writes.audited_of_bare": goal(result["writes"]["audited_of_bare"], at_least=0.6),
+        "sequencer.sequenced_per_second": goal(placed["sequenced_per_second"], at_least=5_000),
+        "sequencer.verified_per_second": goal(placed["verified_per_second"], at_least=100_000),
+        "lag.written_per_second": goal(waited["written_per_second"], at_least=0.95 * waited["wanted_per_second"]),
+        "lag.longest_seconds": goal(waited["longest_seconds"], at_most=2.0),
+        "proofs.proof_of_lookup_time": goal(result["proofs"]["proof_of_lookup_time"], at_most=3.0),
+        "access_log.logged_over_unlogged": goal(result["access_log"]["logged_over_unlogged"], at_least=0.9),
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--entities", type=int, default=10_000, help="entities looked up")
     parser.add_argument("--writes", type=int, default=400, help="records submitted a slice")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--rounds", type=int, default=8, help="of writes; of proofs and of logged reads three times as many"
+    )
     parser.add_argument("--events", type=int, default=200_000, help="backlog of the sequencer")
     parser.add_argument("--rate", type=int, default=500, help="commits a second while the lag is measured")
     parser.add_argument("--seconds", type=float, default=15.0)
     parser.add_argument("--entries", type=int, default=1_000_000, help="size of the tree that proofs are made from")
-    parser.add_argument("--proofs", type=int, default=2_000, help="proofs a slice")
+    parser.add_argument("--proofs", type=int, default=500, help="proofs a slice")
+    parser.add_argument("--connections", type=int, default=32, help="of those who read while reads are logged")
     chosen = parser.parse_args()
+    say("access log")
+    with lookups.registry(chosen.entities) as served:
+        logged = lookups.logging_cost(served, chosen.connections, 3 * chosen.rounds)
     with prepared_database() as server, tempfile.TemporaryDirectory() as folder:
-        result = asyncio.run(measure(server, chosen, Path(folder)))
+        result = asyncio.run(measure(server, chosen, Path(folder))) | {"access_log": logged}
+    result["targets"] = _targets(result)
     print(json.dumps({"benchmark": "log", "machine": machine(), **result}, ensure_ascii=False))
 
 

@@ -90,3 +90,11 @@ def median(values: Sequence[float], digits: int = 3) -> float:
 def say(text: str) -> None:
     """Progress for whoever waits; standard output is the JSON's."""
     print(text, file=sys.stderr, flush=True)
+
+
+def goal(measured: float, *, at_least: float | None = None, at_most: float | None = None) -> dict[str, Any]:
+    """A figure beside what is wanted of it."""
+    if at_least is not None:
+        return {"at_least": at_least, "measured": measured, "met": measured >= at_least}
+    assert at_most is not None
+    return {"at_most": at_most, "measured": measured, "met": measured <= at_most}

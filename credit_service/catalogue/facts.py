@@ -14,7 +14,7 @@ from credit_service.catalogue.formats import FORMATS, FormatBroken
 from credit_service.catalogue.models import Field, Item
 from credit_service.identity.hidden import holds_unprintable
 from credit_service.identity.personal import holds_identity_number, scrub
-from credit_service.platform.errors import FieldError
+from credit_service.platform.errors import FieldError, told
 
 Facts = dict[str, Any]
 Check = Callable[[Any], Any]
@@ -24,7 +24,6 @@ _LARGEST_AMOUNT = Decimal(10) ** 16
 _PLAIN_AMOUNT = re.compile(r"(?:0|[1-9]\d{0,15})\.\d\d", re.ASCII)
 _WHOLE = re.compile(r"-?\d{1,18}", re.ASCII)
 _LONGEST_TEXT = 8000
-_LONGEST_NAME = 64
 _MOST_VALUES = 20
 REPRESENTATIVE = "legal_representative"
 _MOST_KNOWN = 5000
@@ -252,9 +251,8 @@ class FactsChecker:
 
 
 def _unknown(names: set[str]) -> list[FieldError]:
-    """Refusals of facts the item does not have, by name (escaped as RFC 6901 asks, and never at length)."""
-    escaped = (name[:_LONGEST_NAME].replace("~", "~0").replace("/", "~1") for name in sorted(names))
-    return [FieldError(f"/facts/{name}", "not a field of the item") for name in escaped]
+    """Refusals of facts the item does not have, by name."""
+    return [FieldError(f"/facts/{told(name)}", "not a field of the item") for name in sorted(names)]
 
 
 def _demanded(conditions: Mapping[str, tuple[str, ...]], facts: Mapping[str, Any]) -> bool:

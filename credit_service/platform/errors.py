@@ -6,6 +6,7 @@ The HTTP layer turns it into ``application/problem+json`` with a Chinese and an 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -32,6 +33,14 @@ class ProblemType:
     @property
     def uri(self) -> str:
         return f"urn:credit-service:problem:{self.slug}"
+
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+
+
+def told(name: str) -> str:
+    """A member's name as a pointer may repeat it: one the API could have; any other may be personal data itself."""
+    return name if _NAME.fullmatch(name) else "*"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
 from collections.abc import Awaitable, Callable
@@ -147,9 +148,8 @@ _MESSAGES_WITH_VALUES = frozenset(
 
 def _pointer(location: tuple[int | str, ...]) -> str:
     place, *rest = location or ("body",)
-    if place == "body":
-        return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in rest)
-    return f"{place}:{'.'.join(str(part) for part in rest)}"
+    parts = [str(part) if isinstance(part, int) else errors.told(part) for part in rest]
+    return "".join(f"/{part}" for part in parts) if place == "body" else f"{place}:{'.'.join(parts)}"
 
 
 def validation_problem(error: RequestValidationError) -> errors.Problem:
@@ -177,7 +177,11 @@ async def unstorable_text_problem(request: Request) -> errors.Problem:
     """
     if "\x00" in request.url.path or "\x00" in unquote(request.url.path):
         return errors.Problem(errors.NOT_FOUND)
-    found = [(f"query:{name}", "no U+0000") for name, value in request.query_params.multi_items() if "\x00" in value]
+    found = [
+        (f"query:{errors.told(name)}", "no U+0000")
+        for name, value in request.query_params.multi_items()
+        if "\x00" in value
+    ]
     with suppress(ValueError, RuntimeError):  # RuntimeError: a file, which was read as it arrived and is gone
         found += _unstorable(json.loads(await request.body()), "")
     errors_found = [errors.FieldError(place.encode(errors="replace").decode(), rule) for place, rule in found]
@@ -193,9 +197,14 @@ def _unstorable(value: Any, pointer: str) -> list[tuple[str, str]]:
         if "\x00" in value:
             return [(pointer, "no U+0000")]
         return [(pointer, "no lone surrogate")] if _SURROGATE.search(value) else []
-    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    places = [errors.told(name) for name in value] if isinstance(value, dict) else itertools.count()
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     names = [each for name in value for each in _unstorable(name, pointer)] if isinstance(value, dict) else []
-    return names + [each for key, child in children for each in _unstorable(child, f"{pointer}/{key}")]
+    return names + [
+        each
+        for place, child in zip(places, children, strict=False)
+        for each in _unstorable(child, f"{pointer}/{place}")
+    ]
 
 
 def _sql_state(error: BaseException) -> str | None:

@@ -33,11 +33,11 @@ PurposeHeader = Annotated[str | None, Header(description="查询目的 Required 
 View = Callable[[Catalogue, Any, Audience, datetime], dict[str, Any]]
 
 
-def seen_by(audience: Audience, now: datetime) -> ColumnElement[bool] | None:
-    """Which records an audience is shown, in SQL; ``None``: all of them."""
+def seen_by(audience: Audience, now: datetime, uscc: str | None = None) -> ColumnElement[bool] | None:
+    """Which records, of everybody or of one entity, an audience is shown, in SQL; ``None``: all of them."""
     if audience is Audience.PUBLIC:
-        return store.visible_at(now)
-    return store.shared_at(now) if audience is Audience.AGENCY else None
+        return store.visible_at(now, uscc)
+    return store.shared_at(now, uscc) if audience is Audience.AGENCY else None
 
 
 def tagged(request: Request, content: Any, audience: Audience) -> Response:
@@ -109,7 +109,7 @@ async def page(
     now = state.clock.now()
     database: Database = state.database
     async with database.transaction() as session:
-        rows = await store.page(session, where, after=place(cursor), limit=limit, seen=seen_by(audience, now))
+        rows = await store.page(session, where, after=place(cursor), limit=limit, seen=seen_by(audience, now, of))
         if not rows and of is not None:
             await require_shown(session, of, audience)
     note_subjects(row.uscc for row in rows[:limit])

@@ -115,8 +115,8 @@ async def entity_records(
     point = point_in_time(as_of, known_at, now)
     if point is not None:
         asked = history.Asked(audience, point, now, "c.uscc = $1::varchar", code, item_code=item)
-        return await pages.past_page(request, asked, cursor, limit, of=uscc, proof=proof)
+        return await pages.past_page(request, asked, cursor, limit, of=code, proof=proof)
     where: list[ColumnElement[bool]] = [col(Record.uscc) == code]
     if item is not None:
         where.append(col(Record.item_code) == item)
-    return await pages.page(request, audience, where, cursor, limit, of=uscc, proof=proof)
+    return await pages.page(request, audience, where, cursor, limit, of=code, proof=proof)

@@ -91,27 +91,28 @@ async def standing_of_item(session: AsyncSession, uscc: str, item_code: str) -> 
     return (await session.execute(statement)).scalars().all()
 
 
-def visible_at(now: datetime) -> ColumnElement[bool]:
+def visible_at(now: datetime, uscc: str | None = None) -> ColumnElement[bool]:
     """The publicity predicate in SQL, of entities that are not archived; ``records.rules.is_visible`` is the same."""
     return and_(
-        _entity_stays(),
+        _entity_stays(uscc),
         col(Record.state) == State.PUBLISHED,
         col(Record.publicity_from) <= now,
         or_(col(Record.publicity_until).is_(None), col(Record.publicity_until) > now),
     )
 
 
-def shared_at(now: datetime) -> ColumnElement[bool]:
+def shared_at(now: datetime, uscc: str | None = None) -> ColumnElement[bool]:
     """Shared between agencies: until repair, annulment or withdrawal stops sharing (Order 36 art. 3), or the limit."""
     return and_(
-        _entity_stays(),
+        _entity_stays(uscc),
         col(Record.state).in_((State.PUBLISHED, State.WITHHELD)),
         or_(col(Record.disclosure_until).is_(None), col(Record.disclosure_until) > now),
     )
 
 
-def _entity_stays() -> ColumnElement[bool]:
-    return ~exists().where(col(Entity.uscc) == col(Record.uscc), is_archived())
+def _entity_stays(uscc: str | None) -> ColumnElement[bool]:
+    """Asked once where all records are of one entity, and of each record where they are not."""
+    return ~exists().where(col(Entity.uscc) == (uscc or col(Record.uscc)), is_archived())
 
 
 def in_division(prefix: str) -> ColumnElement[bool]:

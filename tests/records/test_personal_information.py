@@ -11,6 +11,7 @@ import pytest
 
 from credit_service.accounts.rules import Role
 from tests.api import COMPANY, NOTICES, Api, penalty
+from tests.records.imports import files
 
 IDENTITY_NUMBER = "11010519491231002X"
 SPELLINGS = [IDENTITY_NUMBER, "１１０１０５１９４９１２３１００２Ｘ", "110105 19491231 002x"]
@@ -61,6 +62,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"facts": {"procedure": IDENTITY_NUMBER}}, "/facts/procedure"),
     ({"facts": {"fine_amount": IDENTITY_NUMBER}}, "/facts/fine_amount"),
     ({"facts": {"penalty_categories": [IDENTITY_NUMBER]}}, "/facts/penalty_categories"),
+    ({"facts": {IDENTITY_NUMBER: "孙小七"}}, "/facts/*"),
+    ({IDENTITY_NUMBER: "孙小七"}, "/*"),
+    ({"notices": [NOTICES[0] | {IDENTITY_NUMBER: "孙小七"}]}, "/notices/0/*"),
+    ({"facts": {IDENTITY_NUMBER: ["\x00"]}}, "/facts/*"),
 ]
 
 
@@ -150,3 +155,21 @@ async def test_proceedings_and_statements_are_masked(api: Api, owner: asyncpg.Co
     )
     assert stated.json()["statement"]["text"] == "我是张三，〔身份证号码已隐去〕，电话〔电话号码已隐去〕"
     assert await kept(owner, IDENTITY_NUMBER[:-1], "王五", "13812345678") == []
+
+
+async def test_neither_a_files_name_nor_what_stands_where_its_header_should_is_repeated(
+    api: Api, owner: asyncpg.Connection[Any]
+) -> None:
+    headers = {"Content-Type": "text/csv", "Idempotency-Key": "a file without a header"}
+    rows = f"{IDENTITY_NUMBER},孙小七\n{IDENTITY_NUMBER},孙小七\n".encode()
+    refused = await api.call("POST", "/v1/imports", Role.SUBMITTER, headers, content=rows)
+    assert (refused.status_code, refused.json()["errors"][0]["rule"]) == (422, "no column of any template")
+    assert IDENTITY_NUMBER[:-1] not in refused.text
+    said = {"file_name": f"孙小七{IDENTITY_NUMBER}.csv", "notice_attestation": f"经办人{IDENTITY_NUMBER}已送达"}
+    headers["Idempotency-Key"] = "a file with a person's number in its name"
+    done = await api.call(
+        "POST", "/v1/imports", Role.SUBMITTER, headers, params=said, content=files.csv_file([files.penalty(1)])
+    )
+    assert (done.status_code, done.json()["stored"]) == (201, 1), done.text
+    assert done.json()["file_name"].endswith("〔身份证号码已隐去〕.csv")
+    assert await kept(owner, IDENTITY_NUMBER[:-1]) == []

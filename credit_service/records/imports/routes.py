@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect
 
 from credit_service.accounts.dependencies import requires
 from credit_service.accounts.rules import Permission, Principal
+from credit_service.identity.clean_text import CleanText
 from credit_service.platform import idempotency, paging
 from credit_service.platform.errors import MALFORMED_REQUEST, NOT_FOUND, FieldError, Problem
 from credit_service.platform.http import actor_of, json_answer
@@ -108,9 +109,9 @@ async def import_file(
     idempotency_key: Annotated[str | None, Header(description="幂等键, 必填; 中断后以同键重发即续传 Required")] = None,
     template: Annotated[str, Query(max_length=64, description="数据模板, auto按表头识别 Template")] = "auto",
     atomicity: Annotated[Literal["row", "file"], Query(description="逐行或整批 Per row or per file")] = "row",
-    file_name: Annotated[str, Query(max_length=200, description="文件名 File name")] = "",
+    file_name: Annotated[CleanText, Query(max_length=200, description="文件名 File name")] = "",
     notice_attestation: Annotated[
-        str | None,
+        CleanText | None,
         Query(
             min_length=4,
             max_length=500,
