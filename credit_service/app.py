@@ -42,6 +42,7 @@ from credit_service.entities.search import router as search_router
 from credit_service.evidence.vault import Vault
 from credit_service.exchange.changes import router as changes_router
 from credit_service.exchange.log import router as log_router
+from credit_service.identity.personal import masked
 from credit_service.measures.routes import router as measures_router
 from credit_service.notifications import rendering
 from credit_service.notifications.routes import router as notifications_router
@@ -283,12 +284,8 @@ class CreditService(FastAPI):
             document["components"]["schemas"]["Problem"] = PROBLEM_SCHEMA
             document["components"]["schemas"].pop("HTTPValidationError", None)
             document["components"]["schemas"].pop("ValidationError", None)
-            document["components"]["securitySchemes"] = {
-                "client": {
-                    "type": "oauth2",
-                    "flows": {"clientCredentials": {"tokenUrl": "/oauth/token", "scopes": {}}},
-                }
-            }
+            flows = {"clientCredentials": {"tokenUrl": "/oauth/token", "scopes": {}}}
+            document["components"]["securitySchemes"] = {"client": {"type": "oauth2", "flows": flows}}
             for path, operations_of in document["paths"].items():
                 for operation in operations_of.values():
                     if any(each["name"] == "credit-purpose" for each in operation.get("parameters", ())):
@@ -310,7 +307,7 @@ def create_app(
 ) -> FastAPI:
     """The application. Without arguments it reads its settings from the environment, as a worker process does."""
     settings = settings or Settings()
-    configure_logging(settings.log_level, settings.log_format)
+    configure_logging(settings.log_level, settings.log_format, masked)
     app = CreditService(
         title="credit-service",
         version=__version__,

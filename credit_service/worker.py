@@ -25,6 +25,7 @@ from credit_service.entities import oversight, profile
 from credit_service.evidence import commands as evidence
 from credit_service.evidence.vault import Vault
 from credit_service.exchange import jobs as feed
+from credit_service.identity.personal import masked
 from credit_service.measures import commands as measures
 from credit_service.notifications import rendering as notices
 from credit_service.notifications import sending
@@ -244,7 +245,7 @@ async def _shut_down(queue: PgQueuer, stopping: asyncio.Event) -> None:
 def run() -> None:
     """Entry of ``credit-service worker``."""
     settings = Settings()
-    configure_logging(settings.log_level, settings.log_format)
+    configure_logging(settings.log_level, settings.log_format, masked)
     asyncio.run(serve(settings))
 
 

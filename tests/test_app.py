@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import asyncpg
 import httpx
 import pytest
 from fastapi import APIRouter, Depends
@@ -138,6 +139,35 @@ async def test_an_identity_number_is_neither_echoed_nor_logged(
         assert part not in said
         assert part not in logged
     assert not any(token.rsplit(".", 1)[1] in logged for token in tokens)
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+async def test_a_failure_is_logged_without_what_was_sent(
+    database: Database,
+    clock: FixedClock,
+    tmp_path: Path,
+    owner: asyncpg.Connection[Any],
+    capfd: pytest.CaptureFixture[str],
+    form: str,
+) -> None:
+    """Not what a statement was given, and no number in what an error says, as a cast or a validator may repeat it."""
+    await owner.execute("ALTER TABLE record_version RENAME TO elsewhere")
+    try:
+        async with running(database, clock, tmp_path, log_level="error", log_format=form) as api:
+            failed = await api.submit(entity_name="重庆某某甲乙丙有限公司")
+
+            @api.app.get("/failing")
+            def failing() -> None:
+                raise RuntimeError("input_value='11010519491231002X'")
+
+            again = await api.http.get("/failing")
+    finally:
+        await owner.execute("ALTER TABLE elsewhere RENAME TO record_version")
+    assert (failed.status_code, again.status_code) == (500, 500)
+    logged = "".join(capfd.readouterr())
+    assert "record_version" in logged, "what failed is told"
+    assert "input_value" in logged
+    assert not any(part in logged for part in ("甲乙丙", "超过保质期", "11010519491231002X"))
 
 
 def test_the_contract_is_current_and_complete(tmp_path: Path) -> None:

@@ -13,14 +13,10 @@ from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
 from credit_service.identity.hidden import holds_hidden
-from credit_service.identity.personal import holds_identity_number, scrub
+from credit_service.identity.personal import holds_identity_number, masked
 
 REFUSED = "personal-information"
 HIDDEN = "hidden-character"
-
-
-def _masked(text: str) -> str:
-    return scrub(text).text
 
 
 def _without_identity_number(text: str) -> str:
@@ -35,7 +31,7 @@ def _without_hidden(text: str) -> str:
     return text
 
 
-CleanText = Annotated[str, AfterValidator(_masked)]
+CleanText = Annotated[str, AfterValidator(masked)]
 """Free text: numbers and names of persons are masked before anything is stored."""
 
 Name = Annotated[str, AfterValidator(_without_hidden)]

@@ -58,6 +58,11 @@ def scrub(text: str, *, names_representative: bool = False) -> Scrubbed:
     return Scrubbed(text, tuple(sorted(found)))
 
 
+def masked(text: str) -> str:
+    """The text with personal information masked, for who needs not tell what was."""
+    return scrub(text).text
+
+
 def holds_identity_number(text: str) -> bool:
     """Whether an identity number of 18 characters stands anywhere in the text, however it is written.
 

@@ -76,6 +76,7 @@ class Database:
             max_overflow=0,
             pool_timeout=CONNECT_TIMEOUT_SECONDS,
             pool_pre_ping=True,
+            hide_parameters=True,  # an error is logged, and the values may be somebody's personal data
         )
 
     async def connect(self) -> Connection[Any]:

@@ -9,6 +9,7 @@ import logging
 import re
 import sys
 import time
+from collections.abc import Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -41,8 +42,25 @@ _HEADERS = [
 _TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 
 
-def configure_logging(level: str, form: str) -> None:
-    """Structured logs on standard error, one JSON object a line (``console`` for people)."""
+def _each_text(value: Any, clean: Callable[[str], str]) -> Any:
+    if isinstance(value, dict):
+        return {name: _each_text(member, clean) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_each_text(member, clean) for member in value]
+    return clean(value) if isinstance(value, str) else value
+
+
+def configure_logging(level: str, form: str, clean: Callable[[str], str]) -> None:
+    """Structured logs on standard error, one JSON object a line (``console`` for people).
+
+    What an error says passes through ``clean``: it may repeat a value that it is about.
+    """
+
+    def cleaned(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        if "exception" in event:
+            event["exception"] = _each_text(event["exception"], clean)
+        return event
+
     renderer: Any = structlog.processors.JSONRenderer() if form == "json" else structlog.dev.ConsoleRenderer()
     structlog.configure(
         processors=[
@@ -50,6 +68,7 @@ def configure_logging(level: str, form: str) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _TRACEBACKS if form == "json" else structlog.processors.format_exc_info,
+            cleaned,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),

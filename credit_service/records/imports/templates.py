@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 
 from credit_service.catalogue.models import Catalogue
 from credit_service.entities.rules import comparable_name
-from credit_service.identity.personal import scrub
+from credit_service.identity.personal import masked
 from credit_service.platform.errors import FieldError, Problem, ProblemType
 from credit_service.platform.resources import schemas_dir
 
@@ -210,5 +210,5 @@ def recognise(name: str, cells: Sequence[str], *, columns_required: bool = True)
 
 def _not_recognised(names: Sequence[str], rule: str) -> Problem:
     """By the first cell; where a file has no header that is a value, and may be somebody's."""
-    told = [scrub(name).text[:50] for name in names or [""]]
+    told = [masked(name)[:50] for name in names or [""]]
     return Problem(HEADER_NOT_RECOGNISED, errors=[FieldError(f"header:{name}", rule) for name in told])
