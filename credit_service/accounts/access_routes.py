@@ -23,6 +23,7 @@ from credit_service.audit.models import SYSTEM_SUBJECT
 from credit_service.identity.clean_text import CleanText
 from credit_service.identity.uscc import Uscc
 from credit_service.platform import paging, sheets
+from credit_service.platform.contract import Strict
 from credit_service.platform.database import Database
 from credit_service.platform.days import start_of
 from credit_service.platform.errors import NOT_FOUND, Problem
@@ -82,10 +83,8 @@ class AnomalyList(BaseModel):
     anomalies: list[AnomalyView] = ApiField(description="异常查询")
 
 
-class Review(BaseModel):
+class Review(Strict):
     """What a supervisor found out."""
-
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
     review: CleanText = ApiField(min_length=4, max_length=2000, description="核查意见")
 

@@ -13,6 +13,7 @@ from sqlmodel import Field, SQLModel
 from credit_service.accounts.rules import Role
 from credit_service.identity.clean_text import CleanText, Reference
 from credit_service.platform.columns import code_column, instant_column, text_column, uscc_column
+from credit_service.platform.contract import Strict
 
 Level = Literal["national", "province", "city", "district"]
 
@@ -97,10 +98,8 @@ class BlockedPrincipal(SQLModel, table=True):
     blocked_at: datetime = Field(sa_column=instant_column())
 
 
-class PrincipalBlock(BaseModel):
+class PrincipalBlock(Strict):
     """Whom to shut out or let in again, and why. POSTed, so that no identifier of a person stands in a URL."""
-
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
     principal: str = ApiField(max_length=500, pattern=r"^(client:|oidc:).+", description="客户端或者人员标识")
     blocked: bool = ApiField(description="是否禁止 True to shut out, false to let in again")
@@ -116,10 +115,8 @@ class Grant(BaseModel):
     division_prefix: str = ApiField(pattern=r"^\d{2}(\d{2}(\d{2})?)?$", description="行政区划前缀 Division prefix")
 
 
-class AgencyWrite(BaseModel):
+class AgencyWrite(Strict):
     """An agency as an administrator enters it."""
-
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
     name: Reference = ApiField(min_length=2, max_length=200, description="单位名称 Name")
     division: str = ApiField(pattern=r"^\d{6}$", description="行政区划代码 GB/T 2260")
@@ -150,10 +147,8 @@ class AgencyList(BaseModel):
     agencies: list[AgencyRead] = ApiField(description="单位 Agencies")
 
 
-class ClientCreate(BaseModel):
+class ClientCreate(Strict):
     """A client to be made."""
-
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
     client_id: str = ApiField(pattern=r"^[a-z0-9][a-z0-9._-]{2,63}$", description="客户端标识 Client id")
     name: Reference = ApiField(min_length=2, max_length=200, description="名称 Name")

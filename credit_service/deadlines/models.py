@@ -6,13 +6,14 @@ from datetime import date, datetime, time
 from typing import NamedTuple
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 from pydantic import Field as ApiField
 from sqlalchemy import ARRAY, Column, Date, Integer, Time
 from sqlmodel import Field, SQLModel
 
 from credit_service.deadlines.rules import Run
 from credit_service.platform.columns import code_column, instant_column, text_column, uscc_column
+from credit_service.platform.contract import Strict
 
 
 class Stage(NamedTuple):
@@ -93,10 +94,8 @@ class CalendarNotice(SQLModel, table=True):
     entered_at: datetime = Field(sa_column=instant_column())
 
 
-class NoticeWrite(BaseModel):
+class NoticeWrite(Strict):
     """A notice as an administrator enters it: a whole year's, or a change of single days."""
-
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
     document: str = ApiField(
         min_length=2, max_length=200, pattern=r"^[^\x00]*$", description="通知文号和标题 The notice's number and title"

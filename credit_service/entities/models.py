@@ -7,7 +7,6 @@ from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
 from pydantic import Field as ApiField
 from sqlalchemy import ARRAY, Column, Integer, LargeBinary, SmallInteger, String, Text
 from sqlmodel import Field, SQLModel
@@ -16,6 +15,7 @@ from uuid_utils.compat import uuid7
 from credit_service.entities.names import keys_of
 from credit_service.identity.clean_text import CleanText, Reference
 from credit_service.platform.columns import code_column, instant_column, text_column, uscc_column
+from credit_service.platform.contract import Strict
 
 
 class RegistrationStatus(StrEnum):
@@ -111,20 +111,16 @@ class Profile(SQLModel, table=True):
 Name = Annotated[Reference, ApiField(min_length=2, max_length=200, description="名称 Name as registered")]
 
 
-class NamePeriod(BaseModel):
+class NamePeriod(Strict):
     """A name and the days it was borne."""
-
-    model_config = ConfigDict(extra="forbid")
 
     name: Name
     used_from: date | None = ApiField(default=None, description="启用日期 First day of use")
     used_until: date | None = ApiField(default=None, description="停用日期 First day no longer in use; empty: current")
 
 
-class EntityWrite(BaseModel):
+class EntityWrite(Strict):
     """What a registrar 登记机关 reports of an entity."""
-
-    model_config = ConfigDict(extra="forbid")
 
     name: Name
     former_names: list[NamePeriod] = ApiField(default_factory=list, max_length=50, description="曾用名 Former names")

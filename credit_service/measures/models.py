@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 from pydantic import Field as ApiField
 from sqlalchemy import JSON, BigInteger, Column, Numeric
 from sqlmodel import Field, SQLModel
@@ -15,6 +15,7 @@ from sqlmodel import Field, SQLModel
 from credit_service.identity.clean_text import Reference
 from credit_service.measures.rules import ApplicationState, Outcome
 from credit_service.platform.columns import code_column, instant_column, text_column, uscc_column
+from credit_service.platform.contract import Strict
 from credit_service.platform.paging import Page
 
 
@@ -91,12 +92,6 @@ class MeasureStatistics(SQLModel, table=True):
     processed: int = Field(sa_column=Column(BigInteger, nullable=False))
     made_by: str = Field(sa_column=text_column())
     made_at: datetime = Field(sa_column=instant_column())
-
-
-class Strict(BaseModel):
-    """Unknown members are refused."""
-
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
 
 Code = Annotated[str, ApiField(max_length=40, description="统一社会信用代码")]

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 from pydantic import Field as ApiField
 from sqlalchemy import JSON, Column, LargeBinary
 from sqlmodel import Field, SQLModel
@@ -22,6 +22,7 @@ from credit_service.notifications.rules import (
     Template,
 )
 from credit_service.platform.columns import code_column, instant_column, text_column, uscc_column
+from credit_service.platform.contract import Strict
 from credit_service.platform.paging import Page
 
 
@@ -92,12 +93,6 @@ class NotificationDelivery(SQLModel, table=True):
     counts_as_service: bool = False
     detail: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     next_attempt_at: datetime | None = Field(default=None, sa_column=instant_column(nullable=True))
-
-
-class Strict(BaseModel):
-    """Unknown members are refused."""
-
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
 
 class ContactWrite(Strict):

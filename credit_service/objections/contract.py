@@ -10,7 +10,8 @@ from pydantic import Field as ApiField
 
 from credit_service.identity.clean_text import CleanText, Reference
 from credit_service.objections.rules import Ground
-from credit_service.records.contract import Reason, Strict
+from credit_service.platform.contract import Strict
+from credit_service.records.contract import Reason
 from credit_service.workflows.contract import (
     Authorisation,
     Material,

@@ -6,12 +6,13 @@ from datetime import date, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel
 from pydantic import Field as ApiField
 
 from credit_service.identity.clean_text import CleanText, Reference
 from credit_service.identity.document_number import normalised
 from credit_service.notifications.rules import Language, NotificationState, ServiceMeans
+from credit_service.platform.contract import Strict
 from credit_service.records.models import NoticeKind, Outcome
 
 DocumentNumber = Annotated[
@@ -22,12 +23,6 @@ DocumentNumber = Annotated[
 """A number in one form, whichever brackets its year was typed in: by it records and decisions are found again."""
 
 Reason = Annotated[CleanText, ApiField(min_length=4, max_length=2000, description="理由 Reason")]
-
-
-class Strict(BaseModel):
-    """Unknown members are refused."""
-
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
 
 class Notice(Strict):

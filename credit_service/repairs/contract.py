@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from pydantic import Field as ApiField
 
 from credit_service.identity.clean_text import CleanText
-from credit_service.records.contract import DocumentNumber, Reason, Strict
+from credit_service.platform.contract import Strict
+from credit_service.records.contract import DocumentNumber, Reason
 from credit_service.workflows.contract import (
     Authorisation,
     Material,

@@ -9,7 +9,8 @@ from uuid import UUID
 from pydantic import Field as ApiField
 
 from credit_service.identity.clean_text import CleanText, Reference
-from credit_service.records.contract import Reason, Strict
+from credit_service.platform.contract import Strict
+from credit_service.records.contract import Reason
 
 MaterialKind = Literal["proof-of-performance", "commitment-letter", "others-by-rule", "evidence"]
 Attachments = Annotated[

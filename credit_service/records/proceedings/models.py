@@ -15,9 +15,10 @@ from sqlmodel import Field, SQLModel
 from credit_service.identity.clean_text import CleanText, Reference
 from credit_service.notifications.rules import ServiceMeans
 from credit_service.platform.columns import code_column, instant_column, text_column, uscc_column
+from credit_service.platform.contract import Strict
 from credit_service.platform.days import day_of
 from credit_service.platform.paging import Page
-from credit_service.records.contract import DocumentNumber, Reason, RecordReceipt, RecordSubmission, Strict
+from credit_service.records.contract import DocumentNumber, Reason, RecordReceipt, RecordSubmission
 
 
 class ProceedingState(StrEnum):

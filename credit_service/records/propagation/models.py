@@ -12,6 +12,7 @@ from sqlmodel import Field, SQLModel
 from credit_service.identity.clean_text import Reference
 from credit_service.platform import paging
 from credit_service.platform.columns import code_column, instant_column, text_column, uscc_column
+from credit_service.platform.contract import Strict
 from credit_service.records.propagation.rules import Instruction, PropagationState, Receiver
 
 
@@ -48,10 +49,8 @@ class Propagation(SQLModel, table=True):
     receipt: str | None = Field(default=None, sa_column=text_column(nullable=True))
 
 
-class Acknowledgement(BaseModel):
+class Acknowledgement(Strict):
     """A receiver's word that it has done what it was told."""
-
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
     receipt: Reference = ApiField(min_length=1, max_length=200, description="回执编号 The receiver's own reference")
     carried_out_on: date = ApiField(description="完成日期 Day on which it was done, today at the latest")

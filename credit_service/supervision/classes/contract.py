@@ -6,19 +6,14 @@ from datetime import date, datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 from pydantic import Field as ApiField
 
+from credit_service.platform.contract import Strict
 from credit_service.platform.paging import Page
 
 RiskClass = Literal["A", "B", "C", "D"]
 PREFIX = r"^(\d{2}(\d{2}(\d{2})?)?)?$"
-
-
-class Strict(BaseModel):
-    """Unknown members are refused."""
-
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
 
 class RuleSetDraft(Strict):

@@ -6,21 +6,16 @@ from datetime import date, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel
 from pydantic import Field as ApiField
 
 from credit_service.identity.clean_text import CleanText, Reference
+from credit_service.platform.contract import Strict
 from credit_service.platform.paging import Page
 from credit_service.records.contract import DocumentNumber
 from credit_service.supervision.inspections.rules import Result
 
 Code = Annotated[str, ApiField(pattern=r"^[a-z0-9][a-z0-9-]{1,63}$", description="抽查事项代码 Item")]
-
-
-class Strict(BaseModel):
-    """Unknown members are refused."""
-
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
 
 class ItemWrite(Strict):

@@ -6,12 +6,13 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 from pydantic import Field as ApiField
 from sqlalchemy import BigInteger, Column
 from sqlmodel import Field, SQLModel
 
 from credit_service.platform.columns import instant_column, text_column, uscc_column
+from credit_service.platform.contract import Strict
 from credit_service.platform.paging import Page
 from credit_service.supervision.screening.models import Hit
 
@@ -55,12 +56,6 @@ class WatchlistReview(SQLModel, table=True):
     note: str | None = Field(default=None, sa_column=text_column(nullable=True))
     reviewed_by: str = Field(sa_column=text_column())
     reviewed_at: datetime = Field(sa_column=instant_column())
-
-
-class Strict(BaseModel):
-    """Unknown members are refused."""
-
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
 
 class WatchlistWrite(Strict):
