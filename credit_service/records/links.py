@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import Field, SQLModel, col
 
 from credit_service.platform.columns import uscc_column
+from credit_service.platform.days import start_of
 from credit_service.records.models import Record, State
 from credit_service.records.rules import OPEN_STATES
 
@@ -77,7 +78,7 @@ async def _bind(session: AsyncSession, record: Record, now: datetime, keep: Keep
         record.state_basis = {"coupled": True}
         await keep(record, "record.repair", REASON)
     elif standing and (record.state in OPEN_STATES or coupled):
-        until = _latest(standing)
+        until = _end(record, standing)
         if coupled:
             record.state, record.state_from, record.state_reason, record.state_basis = State.PUBLISHED, now, None, None
         elif record.publicity_until == until:
@@ -86,7 +87,13 @@ async def _bind(session: AsyncSession, record: Record, now: datetime, keep: Keep
         await keep(record, "record.bound", REASON)
 
 
-def _latest(standing: Sequence[Record]) -> datetime | None:
-    """When the last of them ends; ``None``: one of them has no end."""
-    ends = [each.publicity_until for each in standing]
+def _end(record: Record, standing: Sequence[Record]) -> datetime | None:
+    """When the last of what is shown ends, or else, while nothing of it is, when the record's own term does.
+
+    ``None``: without an end. A penalty that is not published, or not yet, has no end that a record could follow.
+    """
+    ends = [each.publicity_until for each in standing if each.publicity_from is not None]
+    if not ends:
+        own = record.publicity_latest_stop
+        return start_of(own) if own is not None else None
     return None if None in ends else max(end for end in ends if end is not None)

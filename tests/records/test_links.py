@@ -12,6 +12,7 @@ import pytest
 from credit_service.accounts.rules import Role
 from credit_service.platform.context import Actor
 from credit_service.records import life
+from credit_service.records.standing import Action
 from tests.api import AGENCY, CATALOGUE, Api
 from tests.records.imports import files
 
@@ -95,3 +96,26 @@ async def test_a_bound_record_that_is_corrected_stays_bound(api: Api, owner: asy
     assert answer.json()["outcome"] == "corrected", answer.text
     after = await until(owner)
     assert after[record] == after[caused]
+
+
+async def test_what_is_never_published_gives_no_end_and_takes_none(api: Api, owner: asyncpg.Connection[Any]) -> None:
+    """A warning is not published: what it followed from is shown for its own term, and not for ever."""
+    record, published = await bound(api, owner)
+    code = files.company(1)
+    own = await api.submit(uscc=code, document_number="检查2号", decided_on="2026-04-10")
+    warning = await api.submit(
+        uscc=code, document_number="警告1号", facts={"penalty_categories": ["警告"], "fine_amount": None}
+    )
+    other, withheld = UUID(own.json()["id"]), UUID(warning.json()["id"])
+    before = await until(owner)
+    assert before[withheld] is None
+    async with api.database.transaction() as session:
+        for each in (record, other):
+            held = await life.held(session, each)
+            await life.bind(session, OFFICER, api.clock.now(), held, await life.held(session, withheld))
+    assert await until(owner) == before, "the published penalty's end, and the own one"
+    async with api.database.transaction() as session:
+        caused = await life.held(session, published)
+        await life.move(session, CATALOGUE, OFFICER, api.clock.now(), caused, Action.REPAIR, reason="修复")
+    after = await until(owner)
+    assert after[record] == after[other] == before[other], "the warning stands, and has no end of its own"

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from credit_service.accounts.purpose import require_purpose
+from credit_service.accounts.purpose import note_subjects, require_purpose
 from credit_service.accounts.rules import Audience
 from credit_service.platform import paging
 from credit_service.platform.errors import NOT_FOUND, Problem
@@ -19,6 +19,7 @@ from credit_service.platform.times import point_in_time
 from credit_service.supervision.classes import commands, contract, runs, store
 from credit_service.supervision.classes.models import ClassMove, ClassRun
 from credit_service.supervision.classes.routes import (
+    NO_STORE,
     Cursor,
     Id,
     IdempotencyKey,
@@ -88,6 +89,7 @@ async def read_moves(
     request: Request,
     run_id: Id,
     principal: RuleMaker,
+    response: Response,
     after_class: Annotated[contract.RiskClass | None, Query(description="新类别 Only those that would be here")] = None,
     cursor: Cursor = None,
     limit: Limit = paging.DEFAULT_LIMIT,
@@ -105,6 +107,8 @@ async def read_moves(
             raise Problem(NOT_FOUND)
         found = await session.execute(statement.order_by(col(ClassMove.uscc)).limit(limit + 1))
         rows = found.scalars().all()
+    note_subjects(row.uscc for row in rows[:limit])
+    response.headers.update(NO_STORE)
     more = paging.encode_cursor(rows[limit - 1].uscc) if len(rows) > limit else None
     moves = [contract.Move.model_validate(row, from_attributes=True) for row in rows[:limit]]
     return contract.MovePage(moves=moves, next_cursor=more)

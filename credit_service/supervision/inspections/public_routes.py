@@ -9,7 +9,7 @@ import orjson
 from fastapi import APIRouter, Depends, Request, Response
 
 from credit_service.accounts.dependencies import requires
-from credit_service.accounts.purpose import require_purpose
+from credit_service.accounts.purpose import note_subjects, require_purpose
 from credit_service.accounts.rules import Audience, Permission, Principal, Role
 from credit_service.platform import paging
 from credit_service.platform.errors import NOT_FOUND, Problem
@@ -93,4 +93,5 @@ async def read_openings(
     own = plan is not None and principal.agency_uscc in (plan.agency_uscc, *plan.participants)
     if principal.role is not Role.AUDITOR and not own:
         raise Problem(NOT_FOUND)
+    note_subjects(uscc for stratum in orjson.loads(found.openings)["strata"] for uscc in stratum["entities"])
     return Response(found.openings, media_type="application/json", headers=NO_STORE)
