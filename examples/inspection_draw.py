@@ -14,6 +14,7 @@ import os
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from life_of_a_penalty import AGENCY, Registry
 from verify_draw import verify
@@ -26,6 +27,7 @@ def main(address: str, administrator: str, saved: str) -> None:
     registry.add_client(bureau, "regulator", agency_uscc=AGENCY)
     registry.add_client(registry.clock, "administrator")
     now = datetime.now(UTC)
+    due_at = now + timedelta(days=1)
     registry.at(now.isoformat(), "a plan is made")
     item = {"code": f"walk-{number}", "name": "特种设备检查", "legal_basis": "《特种设备安全法》第五十七条"}
     registry.call("POST", "/v1/inspections/items", bureau, json=item)
@@ -38,13 +40,12 @@ def main(address: str, administrator: str, saved: str) -> None:
         bureau,
         json={
             "title": "特种设备双随机抽查",
-            "year": now.year,
+            "year": due_at.astimezone(ZoneInfo("Asia/Shanghai")).year,
             "items": [item["code"]],
             "division": "5001",
             "quotas": {"B": {"ratio": "0.05"}, "C": {"ratio": "0.2"}, "D": {"ratio": "0.5"}},
         },
     )
-    due_at = now + timedelta(days=1)
     beacon = {"source": "中国福利彩票双色球", "round": f"{due_at:%Y%m%d}", "due_at": due_at.isoformat()}
     path = f"/v1/inspections/plans/{plan['id']}"
     fixed = registry.call("POST", f"{path}/commitment", bureau, tag='"v1"', json={"beacon": beacon})

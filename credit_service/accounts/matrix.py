@@ -156,6 +156,8 @@ BY_ROUTE: Mapping[str, Mapping[Role, Scope]] = {
     "GET /v1/measures/statistics": {_REGULATOR: _ALL},
     "POST /v1/accesses/anomalies/{agency_uscc}/{day}/{kind}/review": {_REGULATOR: Scope.BELOW},
     "POST /v1/supervision/rule-sets/{rule_set_id}/activation": {_REGULATOR: _OWN},
+    "POST /v1/supervision/rule-sets/{rule_set_id}/retirement-proposal": {_REGULATOR: _OWN},
+    "POST /v1/supervision/rule-sets/{rule_set_id}/retirement": {_REGULATOR: _OWN},
     "GET /v1/supervision/settings": {_REGULATOR: _OWN},
     "PUT /v1/supervision/settings": {_REGULATOR: _OWN},
 }

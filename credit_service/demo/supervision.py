@@ -13,7 +13,7 @@ from credit_service.platform.days import day_of
 from credit_service.supervision.classes import commands as classes
 from credit_service.supervision.classes import documents, runs
 from credit_service.supervision.classes.contract import RiskClass
-from credit_service.supervision.inspections import commands, store
+from credit_service.supervision.inspections import commands, results, store
 from credit_service.supervision.inspections.contract import (
     Beacon,
     InspectorWrite,
@@ -50,7 +50,7 @@ async def _inspect(database: Database, catalogue: Catalogue, actor: Actor, now: 
     earlier, due_at = now - timedelta(days=2), now - timedelta(days=1)
     body = PlanWrite(
         title="食品经营双随机抽查(演示)",
-        year=day_of(now).year,
+        year=day_of(due_at).year,
         items=[ITEM.code],
         division="5001",
         quotas=QUOTAS,
@@ -63,7 +63,7 @@ async def _inspect(database: Database, catalogue: Catalogue, actor: Actor, now: 
             await commands.add_inspector(session, actor, earlier, officer)
         plan = await commands.add_plan(session, actor, earlier, body)
         await commands.commit(session, actor, earlier, plan.id, beacon, "*")
-        await commands.draw(session, actor, now, plan.id, "03 08 12 25 31 33 + 07", "*")
+        await commands.draw(session, actor, due_at, plan.id, "03 08 12 25 31 33 + 07", "*")
         drawn = await store.inspections(session, plan.id, "", 1)
         result = ResultWrite(result=Result.NO_PROBLEM, inspected_on=day_of(now), document_number="演示检查〔1〕号")
-        await commands.record_result(session, catalogue, actor, now, drawn[0].id, result, "*")
+        await results.record_result(session, catalogue, actor, now, drawn[0].id, result, "*")

@@ -36,6 +36,9 @@ from credit_service.supervision.classes.rules import (
     NO_RULE_SET,
     OUTSIDE_JURISDICTION,
     RULE_SET_CLOSED,
+    RULE_SET_NEEDED,
+    RULE_SET_NOT_IN_FORCE,
+    chosen,
 )
 
 DRAFT, ACTIVE, RETIRED = "draft", "active", "retired"
@@ -129,10 +132,7 @@ async def activate(
     ``PRECONDITION_REQUIRED`` and ``PRECONDITION_FAILED``.
     """
     await recompute.take_alone(await driver_connection(session))
-    row = await store.rule_set(session, rule_set_id, lock=True)
-    if row is None or row.agency_uscc != (actor.agency_uscc or SYSTEM_SUBJECT):
-        raise Problem(NOT_FOUND)
-    check_version(row.version, if_match)
+    row = await _own(session, actor, rule_set_id, if_match)
     if row.state != DRAFT:
         raise Problem(RULE_SET_CLOSED, extra={"state": row.state})
     if row.proposed_by == actor.id:
@@ -148,6 +148,54 @@ async def activate(
     return row, await runs.start(session, actor, now, runs.FULL, row, division=row.division)
 
 
+async def _own(session: AsyncSession, actor: Actor, rule_set_id: UUID, if_match: str | None) -> RuleSetRow:
+    """A rule set of the actor's agency, held, in the version that the caller has seen."""
+    row = await store.rule_set(session, rule_set_id, lock=True)
+    if row is None or row.agency_uscc != (actor.agency_uscc or SYSTEM_SUBJECT):
+        raise Problem(NOT_FOUND)
+    check_version(row.version, if_match)
+    return row
+
+
+async def propose_retirement(
+    session: AsyncSession, actor: Actor, now: datetime, rule_set_id: UUID, if_match: str | None
+) -> RuleSetRow:
+    """Ask that the wider rules judge a division again, without another rule set in the place of its own.
+
+    Raises ``NOT_FOUND``, ``RULE_SET_NOT_IN_FORCE``, ``RULE_SET_NEEDED`` (it is the whole registry's),
+    ``PRECONDITION_REQUIRED`` and ``PRECONDITION_FAILED``.
+    """
+    row = await _own(session, actor, rule_set_id, if_match)
+    if row.state != ACTIVE:
+        raise Problem(RULE_SET_NOT_IN_FORCE, extra={"state": row.state})
+    if not row.division:
+        raise Problem(RULE_SET_NEEDED)
+    row.retirement_proposed_by, row.retirement_proposed_at, row.version = actor.id, now, row.version + 1
+    _note(session, actor, now, row, "rule-set.retirement-proposed")
+    return row
+
+
+async def retire(
+    session: AsyncSession, actor: Actor, now: datetime, rule_set_id: UUID, if_match: str | None
+) -> tuple[RuleSetRow, ClassRun]:
+    """Take a division's rule set out of force, as somebody else proposed, and begin to compute the classes anew there.
+
+    Raises ``NOT_FOUND``, ``FOUR_EYES``, ``RULE_SET_NOT_IN_FORCE``, ``PRECONDITION_REQUIRED``, ``PRECONDITION_FAILED``.
+    """
+    await recompute.take_alone(await driver_connection(session))
+    row = await _own(session, actor, rule_set_id, if_match)
+    if row.state != ACTIVE or row.retirement_proposed_by is None:
+        raise Problem(RULE_SET_NOT_IN_FORCE, extra={"state": row.state})
+    if row.retirement_proposed_by == actor.id:
+        raise Problem(FOUR_EYES, errors=[FieldError("", "approver differs from proposer")])
+    row.state, row.retired_by, row.version = RETIRED, actor.id, row.version + 1
+    await session.flush()
+    _note(session, actor, now, row, "rule-set.retired")
+    in_force = await store.in_force(session)
+    wider = in_force[chosen(row.division, in_force) or ""]
+    return row, await runs.start(session, actor, now, runs.FULL, wider, division=row.division)
+
+
 async def try_out(
     session: AsyncSession,
     actor: Actor,
@@ -157,6 +205,8 @@ async def try_out(
     point: PointInTime | None,
 ) -> ClassRun:
     """Begin to find out what a rule set would change where it is for, now or at a time past.
+
+    One that is in force is tried where another is: what would change if that were retired.
 
     Raises ``NOT_FOUND``, and ``INVALID_REQUEST``: the rule set is for another division.
     """

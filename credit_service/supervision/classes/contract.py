@@ -42,6 +42,9 @@ class RuleSetSummary(BaseModel):
     proposed_at: datetime = ApiField(description="提出时间 (UTC)")
     approved_by: str | None = ApiField(description="批准人 A second person")
     activated_at: datetime | None = ApiField(description="生效时间 (UTC)")
+    retirement_proposed_by: str | None = ApiField(description="停用提出人")
+    retirement_proposed_at: datetime | None = ApiField(description="停用提出时间 (UTC)")
+    retired_by: str | None = ApiField(description="停用批准人 A second person; empty: another rule set took its place")
 
 
 class RuleSetRead(RuleSetSummary):
@@ -57,7 +60,7 @@ class RuleSetPage(Page):
 
 
 class Activation(BaseModel):
-    """A rule set in force, and the run that computes every class by it."""
+    """A rule set that came into force or out of it, and the run that computes the classes of its division."""
 
     rule_set: RuleSetSummary = ApiField(description="分类规则")
     run_id: UUID = ApiField(description="全量计算标识")

@@ -45,6 +45,9 @@ class RuleSetRow(SQLModel, table=True):
     proposed_at: datetime = Field(sa_column=instant_column())
     approved_by: str | None = Field(default=None, sa_column=text_column(nullable=True))
     activated_at: datetime | None = Field(default=None, sa_column=instant_column(nullable=True))
+    retirement_proposed_by: str | None = Field(default=None, sa_column=text_column(nullable=True))
+    retirement_proposed_at: datetime | None = Field(default=None, sa_column=instant_column(nullable=True))
+    retired_by: str | None = Field(default=None, sa_column=text_column(nullable=True))
 
 
 class EntityClass(SQLModel, table=True):

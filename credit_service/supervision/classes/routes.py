@@ -109,6 +109,43 @@ async def activate_rule_set(
     return await change(request, principal, run)
 
 
+@router.post("/v1/supervision/rule-sets/{rule_set_id}/retirement-proposal", response_model=contract.RuleSetRead)
+async def propose_retirement(
+    request: Request,
+    rule_set_id: Id,
+    principal: RuleMaker,
+    if_match: IfMatch = None,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """提出停用 Propose that a division follow the wider rules again; its own judge until a second person agrees."""
+    now = request.app.state.clock.now()
+
+    async def run(session: AsyncSession) -> StoredAnswer:
+        row = await commands.propose_retirement(session, actor_of(request, principal), now, rule_set_id, if_match)
+        return json_answer(_read(row).model_dump(mode="json"), headers={"ETag": commands.tag_of(row.version)})
+
+    return await change(request, principal, run)
+
+
+@router.post("/v1/supervision/rule-sets/{rule_set_id}/retirement", response_model=contract.Activation)
+async def retire_rule_set(
+    request: Request,
+    rule_set_id: Id,
+    principal: RuleMaker,
+    if_match: IfMatch = None,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """批准停用 Take a division's rule set out of force: by another person than who proposed it (four eyes)."""
+    now = request.app.state.clock.now()
+
+    async def run(session: AsyncSession) -> StoredAnswer:
+        row, started = await commands.retire(session, actor_of(request, principal), now, rule_set_id, if_match)
+        answer = contract.Activation(rule_set=summary(row), run_id=started.id)
+        return json_answer(answer.model_dump(mode="json"), headers={"ETag": commands.tag_of(row.version)})
+
+    return await change(request, principal, run)
+
+
 @router.get("/v1/supervision/entities/{uscc}/class", response_model=contract.Explanation)
 async def read_class(
     request: Request,

@@ -19,6 +19,18 @@ RULE_SET_REFUSED = ProblemType("rule-set-refused", 422, "分类规则不符合�
 RULE_SET_CLOSED = ProblemType(
     "rule-set-not-draft", 409, "规则不是待生效草案", "The rule set is not a draft waiting for activation"
 )
+RULE_SET_NOT_IN_FORCE = ProblemType(
+    "rule-set-not-in-force",
+    409,
+    "规则未生效或未提出停用",
+    "The rule set is not in force, or nobody proposed to retire it",
+)
+RULE_SET_NEEDED = ProblemType(
+    "rule-set-needed",
+    409,
+    "适用全部主体的规则只能由新规则替代",
+    "The whole registry's rule set judges whoever has no other: only another takes its place",
+)
 FOUR_EYES = ProblemType(
     "four-eyes", 403, "提出人不得自行批准", "Whoever proposed this may not approve it: a second person must"
 )

@@ -86,7 +86,7 @@ async def start(
         )
         await session.execute(superseded.values(state="superseded", finished_at=now))
     in_force = await store.in_force(session)
-    baseline = in_force.get(chosen(row.division, in_force) or "")
+    baseline = in_force.get(chosen(division, in_force) or "")
     run = ClassRun(
         id=uuid7(),
         kind=kind,
@@ -252,14 +252,20 @@ async def _compare(
     chunk: ClassRunChunk,
     now: datetime,
 ) -> None:
-    """Judge those of a range whom the draft would judge by both rule sets, on the same facts at the same instant."""
+    """Judge those of a range whom the draft would judge by both rule sets, on the same facts at the same instant.
+
+    One that is in force itself would judge whomever the other judges now.
+    """
     draft, baseline = await store.rule_set(session, run.rule_set_id), None
     if run.baseline_id is not None:
         baseline = await store.rule_set(session, run.baseline_id)
     assert draft is not None
-    prefixes = {draft.division, *await store.in_force(session)}
+    in_force = await store.in_force(session)
+    at_work = baseline is not None and draft.id in {row.id for row in in_force.values()}
+    division = baseline.division if baseline is not None and at_work else draft.division
+    prefixes = {division, *in_force}
     rows = await connection.fetch(_IN_CHUNK, chunk.from_uscc, chunk.to_uscc, run.division)
-    usccs = [row["uscc"] for row in rows if chosen(row["division"], prefixes) == draft.division]
+    usccs = [row["uscc"] for row in rows if chosen(row["division"], prefixes) == division]
     after = await _judged(connection, catalogue, recompute.built(draft, catalogue), run, usccs, now)
     before: dict[str, tuple[str, int]] = {}
     if baseline is not None:

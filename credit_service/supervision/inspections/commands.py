@@ -1,8 +1,9 @@
-"""Use cases of inspections: plan, commit, draw, record, link. Each runs in the caller's transaction."""
+"""Use cases of inspections up to the draw: pool, plan, commit, draw. Each runs in the caller's transaction."""
 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -15,16 +16,11 @@ from uuid_utils.compat import uuid7
 from credit_service.accounts import commands as accounts
 from credit_service.audit import events
 from credit_service.audit.events import canonical_json
-from credit_service.catalogue.models import Catalogue
-from credit_service.entities.models import Entity
 from credit_service.identity.uscc import Uscc
 from credit_service.platform.context import Actor
 from credit_service.platform.database import driver_connection
 from credit_service.platform.days import day_of, rfc3339
 from credit_service.platform.errors import CONFLICT, NOT_FOUND, FieldError, Problem
-from credit_service.records import commands as records
-from credit_service.records import life
-from credit_service.records.contract import RecordReceipt, RecordSubmission
 from credit_service.supervision.classes.commands import check_version
 from credit_service.supervision.inspections import rules, store
 from credit_service.supervision.inspections.contract import (
@@ -33,23 +29,20 @@ from credit_service.supervision.inspections.contract import (
     InspectorWrite,
     ItemWrite,
     PlanWrite,
-    ResultWrite,
 )
 from credit_service.supervision.inspections.models import (
-    Inspection,
     InspectionDraw,
     InspectionItem,
     InspectionPlan,
     Inspector,
     InspectorConflict,
 )
-from credit_service.supervision.inspections.rules import DRAW_REFUSED, NEGATIVE, PLAN_REFUSED, PLAN_STATE
+from credit_service.supervision.inspections.rules import DRAW_REFUSED, PLAN_REFUSED, PLAN_STATE
 
-RESULT_ITEM = "inspection-result"
 _INSPECTION = ("uscc", "id", "plan_id", "year", "handle", "inspectors", "state", "version", "drawn_at")
 
 
-def _note(
+def note(
     session: AsyncSession, actor: Actor, now: datetime, action: str, subject: str, after: bytes | None = None
 ) -> None:
     agency = actor.agency_uscc
@@ -59,7 +52,7 @@ def _note(
     events.append(session, [event])
 
 
-def _agency(actor: Actor) -> str:
+def agency_of(actor: Actor) -> str:
     if actor.agency_uscc is None:
         raise Problem(NOT_FOUND)
     return actor.agency_uscc
@@ -67,31 +60,31 @@ def _agency(actor: Actor) -> str:
 
 async def add_item(session: AsyncSession, actor: Actor, now: datetime, body: ItemWrite) -> InspectionItem:
     """Raises ``CONFLICT``: the code is taken."""
-    if body.code in {item.code for item in await store.items(session, _agency(actor))}:
+    if body.code in {item.code for item in await store.items(session, agency_of(actor))}:
         raise Problem(CONFLICT, errors=[FieldError("/code", "not used yet")])
-    item = InspectionItem(agency_uscc=_agency(actor), created_at=now, **body.model_dump())
+    item = InspectionItem(agency_uscc=agency_of(actor), created_at=now, **body.model_dump())
     session.add(item)
-    _note(session, actor, now, "inspection-item.added", item.code)
+    note(session, actor, now, "inspection-item.added", item.code)
     return item
 
 
 async def add_inspector(session: AsyncSession, actor: Actor, now: datetime, body: InspectorWrite) -> Inspector:
     """Raises ``CONFLICT``: the staff number is taken."""
-    if body.staff_number in {each.staff_number for each in await store.inspectors(session, [_agency(actor)])}:
+    if body.staff_number in {each.staff_number for each in await store.inspectors(session, [agency_of(actor)])}:
         raise Problem(CONFLICT, errors=[FieldError("/staff_number", "not used yet")])
-    found = Inspector(id=uuid7(), agency_uscc=_agency(actor), created_at=now, **body.model_dump())
+    found = Inspector(id=uuid7(), agency_uscc=agency_of(actor), created_at=now, **body.model_dump())
     session.add(found)
-    _note(session, actor, now, "inspector.added", str(found.id))
+    note(session, actor, now, "inspector.added", str(found.id))
     return found
 
 
 async def retire_inspector(session: AsyncSession, actor: Actor, now: datetime, inspector_id: UUID) -> Inspector:
     """Take an officer out of the pool; draws already committed to keep theirs. Raises ``NOT_FOUND``."""
-    found = await store.inspector(session, _agency(actor), inspector_id)
+    found = await store.inspector(session, agency_of(actor), inspector_id)
     if found is None:
         raise Problem(NOT_FOUND)
     found.active = False
-    _note(session, actor, now, "inspector.retired", str(found.id))
+    note(session, actor, now, "inspector.retired", str(found.id))
     return found
 
 
@@ -99,11 +92,11 @@ async def add_conflict(
     session: AsyncSession, actor: Actor, now: datetime, inspector_id: UUID, body: ConflictWrite
 ) -> None:
     """Note whom an officer must not inspect. Raises ``NOT_FOUND`` and ``USCC_INVALID``."""
-    if await store.inspector(session, _agency(actor), inspector_id) is None:
+    if await store.inspector(session, agency_of(actor), inspector_id) is None:
         raise Problem(NOT_FOUND)
     uscc = Uscc.parse(body.uscc, pointer="/uscc", admit_bad_check_digit=True).value
     await session.merge(InspectorConflict(uscc=uscc, inspector_id=inspector_id, reason=body.reason, created_at=now))
-    _note(session, actor, now, "inspector.conflict-noted", str(inspector_id))
+    note(session, actor, now, "inspector.conflict-noted", str(inspector_id))
 
 
 async def add_plan(session: AsyncSession, actor: Actor, now: datetime, body: PlanWrite) -> InspectionPlan:
@@ -113,7 +106,7 @@ async def add_plan(session: AsyncSession, actor: Actor, now: datetime, body: Pla
     if body.year < day_of(now).year:
         errors.append(FieldError("/year", "not past"))
     participants = [await _participant(session, code, index) for index, code in enumerate(body.participants)]
-    known = {item.code for each in (_agency(actor), *participants) for item in await store.items(session, each)}
+    known = {item.code for each in (agency_of(actor), *participants) for item in await store.items(session, each)}
     errors += [
         FieldError(f"/items/{index}", "of the agencies' lists")
         for index, code in enumerate(body.items)
@@ -123,7 +116,7 @@ async def add_plan(session: AsyncSession, actor: Actor, now: datetime, body: Pla
         raise Problem(PLAN_REFUSED, errors=errors)
     plan = InspectionPlan(
         id=uuid7(),
-        agency_uscc=_agency(actor),
+        agency_uscc=agency_of(actor),
         state="draft",
         created_by=actor.id,
         created_at=now,
@@ -132,7 +125,7 @@ async def add_plan(session: AsyncSession, actor: Actor, now: datetime, body: Pla
         quotas=quotas,
     )
     session.add(plan)
-    _note(session, actor, now, "inspection-plan.added", str(plan.id))
+    note(session, actor, now, "inspection-plan.added", str(plan.id))
     return plan
 
 
@@ -145,7 +138,7 @@ async def _participant(session: AsyncSession, code: str, index: int) -> str:
 
 async def _held(session: AsyncSession, actor: Actor, plan_id: UUID, state: str, if_match: str | None) -> InspectionPlan:
     plan = await store.plan(session, plan_id, lock=True)
-    if plan is None or plan.agency_uscc != _agency(actor):
+    if plan is None or plan.agency_uscc != agency_of(actor):
         raise Problem(NOT_FOUND)
     check_version(plan.version, if_match)
     if plan.state != state:
@@ -163,13 +156,16 @@ async def commit(
     plan = await _held(session, actor, plan_id, "draft", if_match)
     if beacon.due_at <= now:
         raise Problem(DRAW_REFUSED, errors=[FieldError("/beacon/due_at", "later than the commitment")])
+    _check_year(plan, beacon.due_at, "/beacon/due_at")
     pool = await _pool_of(session, plan)
     strata = await _strata(session, plan)
+    conflicts = await store.conflicts(session, pool)
+    _check_teams(plan, strata, pool, conflicts)
     secret, key = os.urandom(32), os.urandom(32)
     handles = {uscc: rules.handle_of(key, uscc) for stratum in strata for uscc in stratum["entities"]}
     for stratum in strata:
         stratum["entities"].sort(key=handles.__getitem__)  # both lists in one order: the nth handle is the nth entity
-    material = _material(plan, strata, pool, await store.conflicts(session, pool), handles, key)
+    material = _material(plan, strata, pool, conflicts, handles, key)
     openings = canonical_json({"inspectors": [str(each) for each in pool], "key": key.hex(), "strata": strata})
     named = {"due_at": rfc3339(beacon.due_at), "round": beacon.round, "source": beacon.source}
     commitment = rules.commitment_of(material, openings, secret, named, rfc3339(now))
@@ -184,8 +180,26 @@ async def commit(
     )
     session.add(draw)
     plan.state, plan.version = "committed", plan.version + 1
-    _note(session, actor, now, "inspection-draw.committed", str(plan.id), bytes.fromhex(commitment["digest"]))
+    note(session, actor, now, "inspection-draw.committed", str(plan.id), bytes.fromhex(commitment["digest"]))
     return plan, draw
+
+
+def _check_year(plan: InspectionPlan, moment: datetime, pointer: str) -> None:
+    """A visit counts for the year of its plan, so it is drawn in that year: no plan borrows from another year."""
+    if day_of(moment).year != plan.year:
+        raise Problem(DRAW_REFUSED, errors=[FieldError(pointer, f"in {plan.year}, the year of the plan")])
+
+
+def _check_teams(
+    plan: InspectionPlan,
+    strata: Sequence[Mapping[str, Any]],
+    pool: Sequence[UUID],
+    conflicts: Sequence[InspectorConflict],
+) -> None:
+    """Whoever is drawn finds a team: once the lists are fixed it would be too late to see that somebody cannot."""
+    barred = Counter(each.uscc for each in conflicts)
+    if any(len(pool) - barred[uscc] < plan.inspectors_each for stratum in strata for uscc in stratum["entities"]):
+        raise Problem(DRAW_REFUSED, errors=[FieldError("", "enough inspectors without a conflict for every entity")])
 
 
 async def _pool_of(session: AsyncSession, plan: InspectionPlan) -> list[UUID]:
@@ -267,6 +281,7 @@ async def draw(
     assert found is not None
     if now < datetime.fromisoformat(found.commitment["beacon"]["due_at"]):
         raise Problem(DRAW_REFUSED, errors=[FieldError("/public_value", "known by now", "the beacon is not due yet")])
+    _check_year(plan, now, "")
     material, openings = orjson.loads(found.material), orjson.loads(found.openings)
     key = bytes.fromhex(openings["key"])
     visits = await store.visits(connection, plan.year)
@@ -278,7 +293,6 @@ async def draw(
     limits = {uscc: stratum for stratum in openings["strata"] for uscc in stratum["entities"] if uscc in visits}
     excluded = sorted(rules.handle_of(key, uscc) for uscc, own in limits.items() if rules.is_used_up(visits[uscc], own))
     drawn = rules.draw(material, found.secret, public_value, excluded)
-    _check_teams(drawn, plan)
     officers = {rules.handle_of(key, each): each for each in openings["inspectors"]}
     rows = [
         (
@@ -296,87 +310,8 @@ async def draw(
     }
     found.drawn, found.drawn_at = canonical_json(drawn), now
     plan.state, plan.version = "drawn", plan.version + 1
-    _note(session, actor, now, "inspection-draw.drawn", str(plan.id), events.commitment(b"", found.drawn))
+    note(session, actor, now, "inspection-draw.drawn", str(plan.id), events.commitment(b"", found.drawn))
     return plan, found
-
-
-def _check_teams(drawn: Sequence[Mapping[str, Any]], plan: InspectionPlan) -> None:
-    if any(len(each["inspectors"]) < plan.inspectors_each for each in drawn):
-        raise Problem(DRAW_REFUSED, errors=[FieldError("", "enough inspectors without a conflict for every entity")])
-
-
-async def _inspection(session: AsyncSession, actor: Actor, inspection_id: UUID) -> tuple[Inspection, InspectionPlan]:
-    found = await store.inspection(session, inspection_id, lock=True)
-    plan = await store.plan(session, found.plan_id) if found is not None else None
-    if found is None or plan is None or _agency(actor) not in (plan.agency_uscc, *plan.participants):
-        raise Problem(NOT_FOUND)
-    return found, plan
-
-
-async def record_result(
-    session: AsyncSession,
-    catalogue: Catalogue,
-    actor: Actor,
-    now: datetime,
-    inspection_id: UUID,
-    body: ResultWrite,
-    if_match: str | None,
-) -> tuple[Inspection, RecordReceipt]:
-    """Enter what was found; it becomes a record of the entity and is published with the others.
-
-    Raises ``NOT_FOUND``, ``PLAN_STATE`` (recorded already) and what a submission raises.
-    """
-    found, plan = await _inspection(session, actor, inspection_id)
-    check_version(found.version, if_match)
-    if found.state != "assigned":
-        raise Problem(PLAN_STATE, extra={"state": found.state})
-    if body.inspected_on < day_of(found.drawn_at):
-        raise Problem(DRAW_REFUSED, errors=[FieldError("/inspected_on", "not before the draw")])
-    agency = await accounts.read_agency(session, _agency(actor))
-    basis = {
-        item.code: item for each in (plan.agency_uscc, *plan.participants) for item in await store.items(session, each)
-    }
-    chosen = [basis[code] for code in plan.items]
-    facts = {"inspection_item": "、".join(item.name for item in chosen)[:200], "result": body.result.value}
-    submission = RecordSubmission(
-        item_code=RESULT_ITEM,
-        uscc=found.uscc,
-        entity_name=await _name_of(session, found.uscc),
-        document_number=body.document_number,
-        decided_on=body.inspected_on,
-        authority_uscc=agency.uscc,
-        authority_name=agency.name,
-        legal_basis="; ".join(item.legal_basis for item in chosen)[:4000],
-        facts=facts | ({"remarks": body.remarks} if body.remarks else {}),
-    )
-    receipt = await records.submit(session, catalogue, actor, now, submission)
-    found.state, found.result, found.inspected_on = "recorded", body.result.value, body.inspected_on
-    found.record_id, found.recorded_by, found.recorded_at = receipt.id, actor.id, now
-    found.version += 1
-    _note(session, actor, now, "inspection.recorded", str(found.id))
-    return found, receipt
-
-
-async def _name_of(session: AsyncSession, uscc: str) -> str:
-    entity = await session.get(Entity, uscc)
-    assert entity is not None
-    return entity.name
-
-
-async def follow_up(
-    session: AsyncSession, actor: Actor, now: datetime, inspection_id: UUID, record_id: UUID
-) -> Inspection:
-    """Link a negative result with the penalty or listing that followed: they stop being shown together (Order 107).
-
-    Raises ``NOT_FOUND``, ``PLAN_STATE`` (not a negative result), ``RECORD_REFUSED`` and ``RECORD_CLOSED``.
-    """
-    found, _ = await _inspection(session, actor, inspection_id)
-    if found.record_id is None or found.result not in NEGATIVE:
-        raise Problem(PLAN_STATE, errors=[FieldError("", "a negative result")], extra={"state": found.state})
-    caused = await life.held(session, record_id)
-    await life.bind(session, actor, now, await life.held(session, found.record_id), caused)
-    _note(session, actor, now, "inspection.follow-up-linked", str(found.id))
-    return found
 
 
 def sizes(draw: InspectionDraw) -> tuple[list[tuple[int, int]], int]:

@@ -166,6 +166,24 @@ class DrawDocument(BaseModel):
     drawn: list[dict[str, Any]] | None = ApiField(description="抽取结果 By handle; after the draw")
 
 
+class PublishedDraw(BaseModel):
+    """A draw that was committed to: what it is about, and whether it has been made."""
+
+    plan_id: UUID = ApiField(description="计划标识")
+    agency_uscc: str = ApiField(description="单位统一社会信用代码")
+    participants: list[str] = ApiField(description="联合抽查单位")
+    title: str = ApiField(description="计划名称")
+    year: int = ApiField(description="计划年度")
+    commitment: Commitment = ApiField(description="承诺")
+    drawn_at: datetime | None = ApiField(description="抽取时间 (UTC); empty: not drawn yet")
+
+
+class PublishedDraws(Page):
+    """抽取公示目录. One that stays undrawn after its public value is known can be seen here."""
+
+    draws: list[PublishedDraw] = ApiField(description="抽取, the newest commitment first")
+
+
 class InspectionRead(BaseModel):
     """An entity drawn, for the agencies of the plan."""
 

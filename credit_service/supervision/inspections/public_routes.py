@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -32,6 +33,40 @@ async def _draw(request: Request, plan_id: UUID) -> InspectionDraw:
     if found is None:
         raise Problem(NOT_FOUND)
     return found
+
+
+@router.get("/v1/inspections/draws", response_model=contract.PublishedDraws)
+async def read_draws(
+    request: Request, principal: Everybody, cursor: Cursor = None, limit: Limit = paging.DEFAULT_LIMIT
+) -> contract.PublishedDraws:
+    """抽取公示目录 Every draw that was committed to, made or not, the newest commitment first."""
+    async with request.app.state.database.transaction() as session:
+        rows = await store.draws(session, _place(cursor), limit)
+    shown = [
+        contract.PublishedDraw(
+            plan_id=plan.id,
+            agency_uscc=plan.agency_uscc,
+            participants=plan.participants,
+            title=plan.title,
+            year=plan.year,
+            commitment=contract.Commitment.model_validate(commitment),
+            drawn_at=drawn_at,
+        )
+        for plan, commitment, drawn_at in rows[:limit]
+    ]
+    last = shown[-1] if len(rows) > limit else None
+    more = paging.encode_cursor(last.commitment.committed_at, last.plan_id) if last is not None else None
+    return contract.PublishedDraws(draws=shown, next_cursor=more)
+
+
+def _place(cursor: str | None) -> tuple[datetime, UUID] | None:
+    if cursor is None:
+        return None
+    moment, identifier = paging.decode_cursor(cursor, 2)
+    try:
+        return datetime.fromisoformat(moment), UUID(identifier)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise paging.bad_cursor() from error
 
 
 @router.get("/v1/inspections/draws/{plan_id}", response_model=contract.DrawDocument)

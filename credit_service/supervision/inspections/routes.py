@@ -25,7 +25,7 @@ from credit_service.supervision.classes.routes import (
     Limit,
     PurposeHeader,
 )
-from credit_service.supervision.inspections import commands, contract, store
+from credit_service.supervision.inspections import commands, contract, results, store
 from credit_service.supervision.inspections.models import Inspection, InspectionPlan, Inspector
 
 router = APIRouter(tags=["inspections 双随机抽查"])
@@ -254,7 +254,7 @@ async def record_result(
 
     async def run(session: AsyncSession) -> StoredAnswer:
         actor = actor_of(request, principal)
-        found, _ = await commands.record_result(session, state.catalogue, actor, now, inspection_id, body, if_match)
+        found, _ = await results.record_result(session, state.catalogue, actor, now, inspection_id, body, if_match)
         return _answer(found)
 
     return await change(request, principal, run)
@@ -278,6 +278,6 @@ async def link_follow_up(
 
     async def run(session: AsyncSession) -> StoredAnswer:
         actor = actor_of(request, principal)
-        return _answer(await commands.follow_up(session, actor, now, inspection_id, body.record_id))
+        return _answer(await results.follow_up(session, actor, now, inspection_id, body.record_id))
 
     return await change(request, principal, run)

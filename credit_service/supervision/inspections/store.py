@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import and_, any_, literal, or_, select
+from sqlalchemy import and_, any_, literal, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -92,6 +93,22 @@ async def plans(session: AsyncSession, agency_uscc: str, after: UUID | None, lim
 
 async def draw(session: AsyncSession, plan_id: UUID) -> InspectionDraw | None:
     return await session.get(InspectionDraw, plan_id)
+
+
+async def draws(
+    session: AsyncSession, before: tuple[datetime, UUID] | None, limit: int
+) -> Sequence[tuple[InspectionPlan, dict[str, Any], datetime | None]]:
+    """Plans that were committed to, with commitment and time of the draw, the newest first, one more than ``limit``."""
+    place = col(InspectionDraw.committed_at), col(InspectionDraw.plan_id)
+    statement = (
+        select(InspectionPlan, col(InspectionDraw.commitment), col(InspectionDraw.drawn_at))
+        .join(InspectionDraw, col(InspectionDraw.plan_id) == col(InspectionPlan.id))
+        .order_by(*(each.desc() for each in place))
+        .limit(limit + 1)
+    )
+    if before is not None:
+        statement = statement.where(tuple_(*place) < before)
+    return [(row[0], row[1], row[2]) for row in (await session.execute(statement)).all()]
 
 
 async def inspections(session: AsyncSession, plan_id: UUID, after: str, limit: int) -> Sequence[Inspection]:

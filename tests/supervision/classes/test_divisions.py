@@ -107,6 +107,54 @@ async def test_a_bureau_sets_its_own_rules(api: Api, owner: asyncpg.Connection[A
     assert "500103" in events[1]["reason"]
 
 
+async def test_a_bureau_returns_to_the_wider_rules(api: Api, owner: asyncpg.Connection[Any]) -> None:
+    """What that would change is seen before; two people retire the bureau's own rule set; nobody keeps its class."""
+    await _below_a_province(api)
+    crowd = people()
+    await enter(owner, crowd)
+    whole = (await _set_by(api, PROVINCE, SHIPPED)).json()["rule_set"]["id"]
+    done = await _set_by(api, AGENCY, STRICT)
+    own, seen = done.json()["rule_set"]["id"], {"If-Match": done.headers["etag"]}
+    await runs.resume(api.database, CATALOGUE, api.clock)
+    strict = await classes(owner)
+
+    tried = await api.call("POST", f"{PATH}/{whole}/what-if", Role.REGULATOR, json={"division": "500103"})
+    await runs.resume(api.database, CATALOGUE, api.clock)
+    found = (await api.get(tried.headers["location"], Role.REGULATOR)).json()
+    moves = (await api.get(f"{tried.headers['location']}/moves?limit=100", Role.REGULATOR)).json()["moves"]
+    assert (found["baseline_id"], found["entities"]) == (own, sum(each.division == "500103" for each in crowd))
+
+    path = f"{PATH}/{own}/retirement"
+    unasked = await second(api, "POST", path, headers=seen)
+    assert (unasked.status_code, unasked.json()["type"]) == (409, "urn:credit-service:problem:rule-set-not-in-force")
+    assert (await api.call("POST", f"{path}-proposal", Role.REGULATOR)).status_code == 428
+    asked = await api.call("POST", f"{path}-proposal", Role.REGULATOR, seen)
+    assert (asked.status_code, asked.json()["state"]) == (200, "active"), asked.text
+    now = {"If-Match": asked.headers["etag"]}
+    assert (await api.call("POST", path, Role.REGULATOR, now)).json()["type"].endswith("four-eyes")
+    assert (await second(api, "POST", path, headers=seen)).status_code == 412
+    assert (await second(api, "POST", path, headers=now, agency=PROVINCE)).status_code == 404
+    retired = await second(api, "POST", path, headers=now)
+    assert (retired.status_code, retired.json()["rule_set"]["state"]) == (200, "retired"), retired.text
+    assert (await second(api, "POST", path, headers={"If-Match": "*"})).status_code == 409
+    await runs.resume(api.database, CATALOGUE, api.clock)
+
+    mild = await classes(owner)
+    assert {used for _, used in mild.values()} == {UUID(whole)}
+    moved = {uscc: (strict[uscc][0], mild[uscc][0]) for uscc in strict if strict[uscc][0] != mild[uscc][0]}
+    assert moved
+    assert {each["uscc"]: (each["before"], each["after"]) for each in moves} == moved
+    await check_exact(owner)
+    everybodys = await api.call(
+        "POST", f"{PATH}/{whole}/retirement-proposal", Role.REGULATOR, {"If-Match": "*"}, agency=PROVINCE
+    )
+    assert everybodys.json()["type"].endswith("rule-set-needed")
+    noted = await owner.fetch("SELECT action FROM audit_event WHERE subject_id = $1 ORDER BY id", own)
+    assert [row["action"].split(".")[1] for row in noted] == ["proposed", "activated", "retirement-proposed", "retired"]
+    with pytest.raises(asyncpg.CheckViolationError):
+        await owner.execute("UPDATE rule_set SET retired_by = retirement_proposed_by WHERE retired_by IS NOT NULL")
+
+
 async def _below_a_province(api: Api) -> None:
     async with api.database.transaction() as session:
         setup = Actor("test", "setup")
@@ -205,7 +253,7 @@ async def test_who_moves_is_judged_by_the_rules_of_the_new_place(
 async def test_nothing_drifts_between_several_rule_sets(
     database: Database, clock: FixedClock, owner: asyncpg.Connection[Any]
 ) -> None:
-    """Authorities activate, runs of all of them are worked on at once, entities move; all is exact in the end."""
+    """Authorities activate and retire, runs of all are worked on at once, entities move; all is exact in the end."""
     crowd = people(60)
     await enter(owner, crowd)
     await set_rules(database, clock, "", SHIPPED)
@@ -217,7 +265,12 @@ async def test_nothing_drifts_between_several_rule_sets(
         for number in range(12):
             division = chance.choice(("", "50", "5001", "500103", "110105"))
             document = chance.choice((SHIPPED, STRICT, MILD))
-            await set_rules(database, clock, division, document, f"at-{number}")
+            row, _ = await set_rules(database, clock, division, document, f"at-{number}")
+            if division and number % 3 == 0:
+                async with database.transaction() as session:
+                    await commands.propose_retirement(session, FIRST, clock.now(), row, "*")
+                async with database.transaction() as session:
+                    await commands.retire(session, SECOND, clock.now(), row, "*")
             await asyncio.sleep(0)
         done.set()
 

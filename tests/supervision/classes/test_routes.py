@@ -83,7 +83,7 @@ async def test_a_refused_upload_says_where(api: Api) -> None:
     assert (await upload(api, "a: *b")).status_code == 422
 
 
-async def test_what_a_draft_would_change(api: Api) -> None:
+async def test_what_a_draft_would_change(api: Api, owner: asyncpg.Connection[Any]) -> None:
     await api.submit()
     await api.submit(uscc=OTHER_COMPANY, document_number="另一号", facts={"penalty_categories": ["警告"]})
     await adopt(api.database, api.clock)
@@ -98,6 +98,9 @@ async def test_what_a_draft_would_change(api: Api) -> None:
     assert {"before": "B", "after": "C", "entities": 1} in found["transitions"]
     moves = (await api.get(f"{asked.headers['location']}/moves", Role.REGULATOR)).json()["moves"]
     assert [(m["uscc"], m["before"], m["after"]) for m in moves] == [(COMPANY, "B", "C")]
+    await api.app.state.journal.close()
+    read = await owner.fetch("SELECT uscc FROM access_log WHERE route LIKE '%/moves'")
+    assert [row["uscc"] for row in read] == [COMPANY], "whoever is shown to move is told who looked"
     past = await api.call("POST", f"{PATH}/{draft}/what-if", Role.REGULATOR, json={"as_of": "2026-05-01"})
     await runs.resume(api.database, CATALOGUE, api.clock)
     found = (await api.get(past.headers["location"], Role.REGULATOR)).json()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -87,7 +87,9 @@ async def assigned(api: Api, plan: str) -> list[dict[str, Any]]:
     return list(answer.json()["inspections"])
 
 
-async def test_a_draw_is_fixed_before_the_value_is_known_and_verified_by_anybody(registry: Api) -> None:
+async def test_a_draw_is_fixed_before_the_value_is_known_and_verified_by_anybody(
+    registry: Api, owner: asyncpg.Connection[Any]
+) -> None:
     api = registry
     officers = (await call(api, "GET", "/v1/inspections/inspectors")).json()["inspectors"]
     for entity in PEOPLE:  # the first officer may inspect nobody
@@ -113,6 +115,9 @@ async def test_a_draw_is_fixed_before_the_value_is_known_and_verified_by_anybody
     assert all(officers[0]["id"] not in each["inspectors"] and len(each["inspectors"]) == 2 for each in found)
     by_handle = {each["handle"]: each["uscc"] for each in found}
     assert {each["entity"] for each in document["drawn"]} == set(by_handle)
+    await api.app.state.journal.close()
+    read = await owner.fetch("SELECT uscc FROM access_log WHERE route LIKE '%/openings'")
+    assert sorted(row["uscc"] for row in read) == sorted(each.uscc for each in PEOPLE), "a stratum tells a class"
 
 
 async def test_the_published_draw_tells_no_class_and_no_name(registry: Api) -> None:
@@ -159,12 +164,56 @@ async def test_nobody_is_drawn_beyond_the_yearly_limit_whoever_draws(
         assert all(VERIFY.verify(document).values())
     spent = await planned(api, quotas=quotas)
     path = f"/v1/inspections/plans/{spent}/commitment"
-    beacon = BEACON | {"due_at": (NOW + timedelta(days=9)).isoformat()}
+    beacon = BEACON | {"due_at": "2026-12-31T23:30:00+08:00"}
     refused = await api.call("POST", path, Role.REGULATOR, {"If-Match": '"v1"'}, json={"beacon": beacon})
     assert refused.json()["type"].endswith("inspection-draw-refused")
     following = await planned(api, year=2027, quotas=quotas)
     path = f"/v1/inspections/plans/{following}/commitment"
+    borrowed = await api.call("POST", path, Role.REGULATOR, {"If-Match": '"v1"'}, json={"beacon": beacon})
+    assert borrowed.json()["errors"][0]["pointer"] == "/beacon/due_at", "a visit of 2026 is none of 2027"
+    beacon = BEACON | {"due_at": "2027-01-01T00:30:00+08:00"}
     await call(api, "POST", path, json={"beacon": beacon}, tag='"v1"')
+    api.clock.instant = datetime(2027, 12, 31, 16, tzinfo=UTC)
+    late = await drawn(api, following)
+    assert (late.status_code, late.json()["type"]) == (422, "urn:credit-service:problem:inspection-draw-refused")
+    api.clock.instant -= timedelta(seconds=1)
+    assert (await drawn(api, following)).status_code == 200
+
+
+async def test_every_commitment_is_listed_made_or_not(registry: Api) -> None:
+    api = registry
+    plans = []
+    for _ in range(3):
+        api.clock.instant += timedelta(minutes=1)
+        plans.append(await committed(api, participants=[OTHER_AGENCY]))
+    await planned(api)  # nothing is published of what nobody committed to
+    api.clock.instant = NOW + timedelta(days=2)
+    await drawn(api, plans[1])
+    found: list[dict[str, Any]] = []
+    cursor = ""
+    while cursor is not None:
+        page = (await api.get(f"/v1/inspections/draws?limit=1{cursor}")).json()
+        found += page["draws"]
+        cursor = f"&cursor={page['next_cursor']}" if page["next_cursor"] else None
+    assert [each["plan_id"] for each in found] == plans[::-1]
+    assert [each["drawn_at"] is not None for each in found] == [False, True, False]
+    for each in found:
+        document = (await api.get(f"/v1/inspections/draws/{each['plan_id']}")).json()
+        assert each["commitment"] == document["commitment"]
+        assert (each["agency_uscc"], each["participants"]) == (AGENCY, [OTHER_AGENCY])
+    assert (await api.get("/v1/inspections/draws?cursor=x")).status_code == 400
+
+
+async def test_a_team_that_some_entity_would_not_find_is_seen_before_the_lists_are_fixed(registry: Api) -> None:
+    api = registry
+    officers = (await call(api, "GET", "/v1/inspections/inspectors")).json()["inspectors"]
+    plan = await planned(api, inspectors_each=3)
+    path = f"/v1/inspections/inspectors/{officers[0]['id']}/conflicts"
+    await call(api, "POST", path, json={"uscc": PEOPLE[-1].uscc, "reason": "配偶任职"})
+    commitment = f"/v1/inspections/plans/{plan}/commitment"
+    refused = await api.call("POST", commitment, Role.REGULATOR, {"If-Match": '"v1"'}, json={"beacon": BEACON})
+    assert (refused.status_code, refused.json()["type"]) == (422, "urn:credit-service:problem:inspection-draw-refused")
+    assert (await call(api, "GET", f"/v1/inspections/plans/{plan}")).json()["state"] == "draft"
 
 
 async def test_a_joint_plan_draws_from_both_pools(registry: Api) -> None:
