@@ -43,17 +43,21 @@ class Api:
     clock: FixedClock
     database: Database
 
-    def principal(self, role: Role, *, agency: str = AGENCY, entity: str = COMPANY) -> Principal:
+    def principal(
+        self, role: Role, *, agency: str = AGENCY, entity: str = COMPANY, officer: str | None = None
+    ) -> Principal:
         return Principal(
-            id=f"client:{role.value}-{agency[2:8]}",
+            id=f"client:{officer or role.value}-{agency[2:8]}",
             role=role,
             agency_uscc=agency if role in (Role.SUBMITTER, Role.REGULATOR) else None,
             entity_uscc=entity if role is Role.SUBJECT else None,
         )
 
-    async def token(self, role: Role, *, agency: str = AGENCY, entity: str = COMPANY) -> str:
+    async def token(
+        self, role: Role, *, agency: str = AGENCY, entity: str = COMPANY, officer: str | None = None
+    ) -> str:
         """A valid token of a client of this role, which is made when it does not exist."""
-        principal = self.principal(role, agency=agency, entity=entity)
+        principal = self.principal(role, agency=agency, entity=entity, officer=officer)
         client_id = principal.id.removeprefix("client:")
         async with self.database.transaction() as session:
             row = Client(
@@ -73,7 +77,7 @@ class Api:
         self, method: str, path: str, role: Role = Role.PUBLIC, headers: dict[str, str] | None = None, **more: Any
     ) -> httpx.Response:
         """Call as a role; regulators and agencies state a purpose."""
-        identity = {name: more.pop(name) for name in ("agency", "entity") if name in more}
+        identity = {name: more.pop(name) for name in ("agency", "entity", "officer") if name in more}
         sent = {"Credit-Purpose": "supervision"} | (headers or {})
         if role is not Role.PUBLIC:
             sent["Authorization"] = f"Bearer {await self.token(role, **identity)}"

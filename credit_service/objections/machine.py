@@ -27,6 +27,11 @@ _SUPPLEMENT_TOLD = Gate(
 )
 
 
+def _guards(action: str, *others: str) -> tuple[str, ...]:
+    """What ends a serious listing takes a second officer besides."""
+    return ("separate-officer", *others, *(("four-eyes",) if action == "remove" else ()))
+
+
 def _decision(action: str, label: str, to: str, effects: tuple[str, ...]) -> Step:
     return Step(
         action,
@@ -35,7 +40,7 @@ def _decision(action: str, label: str, to: str, effects: tuple[str, ...]) -> Ste
         to,
         _HANDLER,
         meets=("own-decision", "forwarded-decision"),
-        guards=("separate-officer",),
+        guards=_guards(action),
         effects=(*effects, "offer-review"),
         notice="objection-decided",
         ends=True,
@@ -51,7 +56,7 @@ def _review(action: str, label: str, to: str, effects: tuple[str, ...]) -> Step:
         f"reviewed-{to}",
         _HANDLER,
         meets=("own-decision",),
-        guards=("separate-officer", "another-officer"),
+        guards=_guards(action, "another-officer"),
         effects=effects,
         notice="objection-review-decided",
         ends=True,
@@ -170,6 +175,15 @@ OBJECTION = Machine(
             meets=("source-decision",),
             reason=True,
         ),
+        Step(
+            "concur",
+            "会签, 同意移出",
+            _VERIFYING | {"review-requested"},
+            None,
+            _HANDLER,
+            guards=("separate-officer",),
+            reason=True,
+        ),
         *(_decision(*decision) for decision in _DECISIONS),
         Step(
             "request-review",
@@ -180,7 +194,7 @@ OBJECTION = Machine(
             events=frozenset({"received", "accepted"}),
             starts=("own-decision",),
             guards=("review-in-time",),
-            effects=("flag", "tell-agency"),
+            effects=("flag", "tell-agency", "forget-concurrence"),
             reason=True,
         ),
         *(_review(*decision) for decision in _DECISIONS),

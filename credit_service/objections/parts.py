@@ -18,10 +18,10 @@ from credit_service.objections.rules import Ground
 from credit_service.platform.days import day_of
 from credit_service.platform.errors import FieldError, Problem
 from credit_service.records import life
-from credit_service.records.rules import RECORD_REFUSED, Draft, check_dates
+from credit_service.records.rules import RECORD_REFUSED, Draft, check_dates, needs_four_eyes
 from credit_service.workflows import parts, store
 from credit_service.workflows.commands import Part, Turn
-from credit_service.workflows.rules import CASE_ACTION_ILLEGAL, TOO_LATE, check_another, is_flagged
+from credit_service.workflows.rules import CASE_ACTION_ILLEGAL, TOO_LATE, check_another, check_concurrence, is_flagged
 
 
 async def known_ground(turn: Turn) -> None:
@@ -41,6 +41,18 @@ async def data_of_another(turn: Turn) -> None:
 async def another_officer(turn: Turn) -> None:
     """A review is another officer's. Raises ``CONFLICT_OF_INTEREST``."""
     check_another(turn.workflow.machine, turn.caller.principal.id, turn.case.officers)
+
+
+async def four_eyes(turn: Turn) -> None:
+    """What ends a serious listing takes two officers. Raises ``CONFLICT_OF_INTEREST``."""
+    item = turn.catalogue.latest(turn.record.item_code)
+    if needs_four_eyes(item.list_colour, turn.record.severity):
+        check_concurrence(turn.caller.principal.id, turn.case.officers)
+
+
+async def forget_concurrence(turn: Turn) -> None:
+    """Who agreed to the first decision has not agreed to what the review comes to."""
+    turn.case.officers = {action: who for action, who in turn.case.officers.items() if action != "concur"}
 
 
 async def review_in_time(turn: Turn) -> None:
@@ -129,6 +141,7 @@ GUARDS: Mapping[str, Part] = {
     "known-ground": known_ground,
     "data-of-another": data_of_another,
     "another-officer": another_officer,
+    "four-eyes": four_eyes,
     "review-in-time": review_in_time,
 }
 EFFECTS: Mapping[str, Part] = {
@@ -136,6 +149,7 @@ EFFECTS: Mapping[str, Part] = {
     "flag": flag,
     "unflag": unflag,
     "offer-review": offer_review,
+    "forget-concurrence": forget_concurrence,
     "correct-record": correct_record,
     "remove-record": remove_record,
     "tell-subject": tell_subject,

@@ -38,6 +38,7 @@ from credit_service.records.standing import Action, check_transition
 
 NOTICE_SERVED = "record.notice-served"
 ERASED = "record.erased"
+REMOVAL_PROPOSED = "record.removal-proposed"
 
 
 def version_tag(record: Record) -> str:
@@ -107,6 +108,36 @@ async def move(
     if render:
         await entities.rewrite_profile(session, record.uscc, now)
     return record
+
+
+async def end(
+    session: AsyncSession,
+    catalogue: Catalogue,
+    actor: Actor,
+    now: datetime,
+    record: Record,
+    action: Action,
+    *,
+    reason: str,
+    basis: Mapping[str, Any] | None = None,
+) -> bool:
+    """End a record by the agency's own act: removal, withdrawal, annulment on its own review; gives whether it ended.
+
+    A serious listing takes two officers (four eyes): the first call proposes, the same by another officer ends it.
+    Raises ``CONFLICT_OF_INTEREST`` when the proposer confirms, and what ``move`` raises.
+    """
+    if rules.needs_four_eyes(catalogue.latest(record.item_code).list_colour, record.severity):
+        check_transition(action, record.state)
+        proposal = {"action": action.value, "basis": dict(basis) if basis is not None else None}
+        if (record.state_basis or {}).get("proposed") != proposal:
+            record.state_basis = {**(record.state_basis or {}), "proposed": proposal}
+            await _keep(session, actor, now, record, REMOVAL_PROPOSED, reason, catalogue)
+            return False
+        proposers = await store.authors(session, record, {REMOVAL_PROPOSED})
+        if proposers[-1] == actor.id:
+            raise Problem(rules.CONFLICT_OF_INTEREST, errors=[FieldError("", "four eyes: another officer confirms")])
+    await move(session, catalogue, actor, now, record, action, reason=reason, basis=basis)
+    return True
 
 
 async def _keep(

@@ -46,6 +46,7 @@ Id = Annotated[UUID, Path(description="记录标识 Record id")]
 IfMatch = Annotated[str | None, Header(description='"v<version>" or *')]
 IdempotencyKey = Annotated[str | None, Header(description="幂等键")]
 PATH = "/v1/records/{record_id}"
+AWAITING_SECOND = "awaiting-second-officer"
 
 
 class RecordState(BaseModel):
@@ -144,16 +145,23 @@ async def annul(
     if_match: IfMatch = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """撤销 The decision no longer holds: gone from every surface with this call, its reasons kept."""
+    """撤销 The decision no longer holds: gone from every surface with this call, its reasons kept.
+
+    A serious listing that the agency annuls on its own review takes two officers, as its removal does.
+    """
+    warnings: list[str] = []
 
     async def run(session: AsyncSession, catalogue: Catalogue, actor: Actor, now: datetime, record: Record) -> Record:
         _not_in_future(body.basis.decided_on <= day_of(now), "/basis/decided_on")
         basis = body.basis.model_dump(mode="json")
-        await life.move(session, catalogue, actor, now, record, Action.ANNUL, reason=body.reason, basis=basis)
-        await duties.record_withdrawal(session, catalogue, actor, now, record, body.basis.decided_on)
+        ends = life.end if body.basis.kind == "own-review" else life.move
+        if await ends(session, catalogue, actor, now, record, Action.ANNUL, reason=body.reason, basis=basis):
+            await duties.record_withdrawal(session, catalogue, actor, now, record, body.basis.decided_on)
+        else:
+            warnings.append(AWAITING_SECOND)
         return record
 
-    return await _change(request, principal, record_id, if_match, run)
+    return await _change(request, principal, record_id, if_match, run, warnings)
 
 
 def _not_in_future(holds: bool, pointer: str) -> None:
@@ -170,12 +178,15 @@ async def withdraw(
     if_match: IfMatch = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """撤回 The source takes back a record; it stays in the history."""
+    """撤回 The source takes back a record; it stays in the history. A serious listing takes two officers."""
+    warnings: list[str] = []
 
     async def run(session: AsyncSession, catalogue: Catalogue, actor: Actor, now: datetime, record: Record) -> Record:
-        return await life.move(session, catalogue, actor, now, record, Action.WITHDRAW, reason=body.reason)
+        if not await life.end(session, catalogue, actor, now, record, Action.WITHDRAW, reason=body.reason):
+            warnings.append(AWAITING_SECOND)
+        return record
 
-    return await _change(request, principal, record_id, if_match, run)
+    return await _change(request, principal, record_id, if_match, run, warnings)
 
 
 @router.post(f"{PATH}/removal", response_model=RecordState)
@@ -187,7 +198,12 @@ async def remove(
     if_match: IfMatch = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """移出名单 End a listing by a decision of its own, with the higher authority's consent where needed."""
+    """移出名单 End a listing by a decision of its own, with the higher authority's consent where needed.
+
+    From a serious list it takes two officers: the first one's call proposes it (``awaiting-second-officer``), the same
+    decision sent by another officer ends the listing.
+    """
+    warnings: list[str] = []
 
     async def run(session: AsyncSession, catalogue: Catalogue, actor: Actor, now: datetime, record: Record) -> Record:
         _not_in_future(body.decided_on <= day_of(now), "/decided_on")
@@ -200,9 +216,11 @@ async def remove(
         if errors:
             raise Problem(RECORD_REFUSED, errors=errors)
         basis = body.model_dump(mode="json", exclude={"reason"}) | {"consent": consent}
-        return await life.move(session, catalogue, actor, now, record, Action.REMOVE, reason=body.reason, basis=basis)
+        if not await life.end(session, catalogue, actor, now, record, Action.REMOVE, reason=body.reason, basis=basis):
+            warnings.append(AWAITING_SECOND)
+        return record
 
-    return await _change(request, principal, record_id, if_match, run)
+    return await _change(request, principal, record_id, if_match, run, warnings)
 
 
 @router.post(f"{PATH}/shielding", response_model=RecordState)

@@ -25,6 +25,9 @@ from credit_service.records.models import NoticeKind, Record, State
 RECORD_REFUSED = ProblemType(
     "record-refused", 422, "记录不符合目录规则", "The record does not meet the catalogue's rules"
 )
+CONFLICT_OF_INTEREST = ProblemType(
+    "conflict-of-interest", 409, "经办人应当回避", "This officer must stand aside (separation of duties)"
+)
 RECORD_CLOSED = ProblemType(
     "record-closed", 409, "记录已修复、撤销或归档", "The record is repaired, annulled, withdrawn or archived"
 )
@@ -92,6 +95,11 @@ class Assessment:
     publicity_latest_stop: date | None
     repair_eligible_from: date | None
     disclosure_until: datetime | None
+
+
+def needs_four_eyes(list_colour: str | None, severity: str | None) -> bool:
+    """Removal from a serious list takes two officers."""
+    return list_colour == "black" and severity == "serious"
 
 
 def check_dates(decided_on: date, valid_until: date | None, today: date) -> list[FieldError]:

@@ -72,11 +72,15 @@ async def versions(session: AsyncSession, record: Record) -> Sequence[RecordVers
 
 
 async def authors(session: AsyncSession, record: Record, changes: Collection[str]) -> Sequence[str]:
-    """Who made the versions of a record that came of these changes."""
-    statement = select(col(RecordVersion.actor)).where(
-        col(RecordVersion.uscc) == record.uscc,
-        col(RecordVersion.record_id) == record.id,
-        col(RecordVersion.change).in_(changes),
+    """Who made the versions of a record that came of these changes, the oldest first."""
+    statement = (
+        select(col(RecordVersion.actor))
+        .where(
+            col(RecordVersion.uscc) == record.uscc,
+            col(RecordVersion.record_id) == record.id,
+            col(RecordVersion.change).in_(changes),
+        )
+        .order_by(col(RecordVersion.version))
     )
     return (await session.execute(statement)).scalars().all()
 

@@ -18,7 +18,7 @@ from credit_service.platform.errors import Problem
 from credit_service.records import commands as records
 from credit_service.records import life
 from credit_service.records.models import Record
-from credit_service.records.rules import OPEN_STATES, RECORD_REFUSED, Draft
+from credit_service.records.rules import OPEN_STATES, RECORD_REFUSED, Draft, needs_four_eyes
 from credit_service.records.standing import Action
 from credit_service.repairs import rules
 from credit_service.repairs.contract import Grant, RepairContent, Revocation
@@ -83,7 +83,7 @@ async def eligible(turn: Turn) -> None:
 async def four_eyes(turn: Turn) -> None:
     """Removal from a serious list takes two officers. Raises ``CONFLICT_OF_INTEREST``."""
     item = turn.catalogue.latest(turn.record.item_code)
-    needed = rules.needs_four_eyes(item.list_colour, turn.record.severity)
+    needed = needs_four_eyes(item.list_colour, turn.record.severity)
     check_four_eyes(needed, turn.case.state, turn.caller.principal.id, turn.case.officers)
 
 

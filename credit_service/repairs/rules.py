@@ -141,11 +141,6 @@ def check_record(state: str, rule: RepairRule | None, first: date | None) -> lis
     return []
 
 
-def needs_four_eyes(list_colour: str | None, severity: str | None) -> bool:
-    """Removal from a serious list takes two officers."""
-    return list_colour == "black" and severity == "serious"
-
-
 def commitment_until(publicity_latest_stop: date | None, today: date) -> date:
     """Last day of the commitment: as long as the repaired record would have been shown, and no longer."""
     if publicity_latest_stop is None:

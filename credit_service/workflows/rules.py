@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from credit_service.platform.errors import FieldError, Problem, ProblemType
+from credit_service.records.rules import CONFLICT_OF_INTEREST
 from credit_service.workflows.machine import Machine, Party, Step
 
 CASE_ACTION_ILLEGAL = ProblemType(
@@ -14,9 +15,6 @@ CASE_ACTION_ILLEGAL = ProblemType(
 )
 CASE_CLOSED = ProblemType(
     "case-closed", 409, "当前不可增减附件", "The case takes no files from this caller, or none any more"
-)
-CONFLICT_OF_INTEREST = ProblemType(
-    "conflict-of-interest", 409, "经办人应当回避", "This officer must stand aside (separation of duties)"
 )
 CASE_ALREADY_OPEN = ProblemType("case-already-open", 409, "已有在办申请", "Such an application is already open")
 NO_COMPETENT_AUTHORITY = ProblemType(
@@ -94,6 +92,12 @@ def check_four_eyes(needed: bool, state: str, principal: str, officers: Mapping[
         raise Problem(CONFLICT_OF_INTEREST, errors=[FieldError("", "four eyes: another officer than the proposer")])
     if needed and state != "proposed":
         raise Problem(CONFLICT_OF_INTEREST, errors=[FieldError("", "four eyes: propose first, another officer grants")])
+
+
+def check_concurrence(principal: str, officers: Mapping[str, str]) -> None:
+    """What ends a serious listing takes two officers: one concurs, another decides. Raises ``CONFLICT_OF_INTEREST``."""
+    if officers.get("concur") in (None, principal):
+        raise Problem(CONFLICT_OF_INTEREST, errors=[FieldError("", "four eyes: another officer concurs first")])
 
 
 def check_supplement_overdue(supplement_until: date | None, today: date) -> None:

@@ -178,11 +178,11 @@ async def test_an_entitys_names_and_status_as_they_were_known(api: Api) -> None:
 
 async def test_a_list_as_of_a_day(api: Api) -> None:
     from tests.api import CONSENT
-    from tests.records.test_life import LISTING, REMOVAL
+    from tests.records.test_life import LISTING, REMOVAL, removed
 
     record_id = (await api.submit(**LISTING)).json()["id"]
     api.clock.instant += timedelta(days=2)
-    assert (await act(api, record_id, "removal", REMOVAL | {"consent": CONSENT})).status_code == 200
+    assert (await removed(api, record_id, REMOVAL | {"consent": CONSENT})).status_code == 200
     path = "/v1/lists/serious-dishonesty-market-regulation/entries"
 
     async def listed(role: Role, **query: str) -> list[tuple[str, bool]]:

@@ -53,12 +53,17 @@ REMOVAL = {"reason": "已履行全部义务并满一年", "document_number": "�
 
 
 async def act(
-    api: Api, record_id: str, action: str, body: dict[str, Any], *, tag: str | None = "*", agency: str = AGENCY
+    api: Api, record_id: str, action: str, body: dict[str, Any], *, tag: str | None = "*", **who: str
 ) -> httpx.Response:
     headers = {"If-Match": tag} if tag else {}
-    return await api.call(
-        "POST", f"/v1/records/{record_id}/{action}", Role.SUBMITTER, headers, agency=agency, json=body
-    )
+    return await api.call("POST", f"/v1/records/{record_id}/{action}", Role.SUBMITTER, headers, json=body, **who)
+
+
+async def removed(api: Api, record_id: str, body: dict[str, Any]) -> httpx.Response:
+    """A serious listing ended by two officers."""
+    proposed = await act(api, record_id, "removal", body)
+    assert proposed.status_code == 200, proposed.text
+    return await act(api, record_id, "removal", body, officer="second")
 
 
 async def shown(api: Api, record_id: str) -> dict[str, bool]:
@@ -192,8 +197,8 @@ async def test_listing_and_removal_need_the_higher_authoritys_consent(api: Api) 
     assert (await act(api, record_id, "removal", REMOVAL)).status_code == 422
     own = await act(api, record_id, "removal", REMOVAL | {"consent": CONSENT | {"authority_uscc": AGENCY}})
     assert [error["pointer"] for error in own.json()["errors"]] == ["/consent/authority_uscc"]
-    removed = await act(api, record_id, "removal", REMOVAL | {"consent": CONSENT})
-    assert (removed.status_code, removed.json()["state"]) == (200, "removed")
+    gone = await removed(api, record_id, REMOVAL | {"consent": CONSENT})
+    assert (gone.status_code, gone.json()["state"]) == (200, "removed")
     assert only(await shown(api, record_id), "regulator", "subject")
     entries = await api.get("/v1/lists/serious-dishonesty-market-regulation/entries")
     assert entries.json()["records"] == []
@@ -306,6 +311,53 @@ def test_every_state_and_action_has_its_place() -> None:
     }
     assert reached - {None} == set(State)
     assert not any(State.ARCHIVED in transition.sources for transition in TRANSITIONS.values())
+
+
+async def test_a_serious_listing_is_ended_by_two_officers(api: Api, owner: asyncpg.Connection) -> None:
+    record_id = (await api.submit(**LISTING)).json()["id"]
+    body = REMOVAL | {"consent": CONSENT}
+    proposed = await act(api, record_id, "removal", body)
+    assert (proposed.json()["state"], proposed.json()["warnings"]) == ("published", ["awaiting-second-officer"])
+    alone = await act(api, record_id, "removal", body)
+    assert (alone.status_code, alone.json()["type"].rsplit(":")[-1]) == (409, "conflict-of-interest")
+    another = body | {"document_number": "渝中移〔2026〕2号"}
+    for decision in (another, body):  # another decision is another proposal
+        again = await act(api, record_id, "removal", decision, officer="second")
+        assert (again.json()["state"], again.json()["warnings"]) == ("published", ["awaiting-second-officer"])
+    confirmed = await act(api, record_id, "removal", body)
+    assert (confirmed.status_code, confirmed.json()["state"]) == (200, "removed")
+    said = await owner.fetch(
+        "SELECT change, actor FROM record_version WHERE record_id = $1 ORDER BY version", record_id
+    )
+    assert [tuple(row) for row in said][-2:] == [
+        ("record.removal-proposed", "client:second-500103"),
+        ("record.remove", "client:agency-submitter-500103"),
+    ]
+
+
+OWN_REVIEW = {**ANNULMENT, "basis": {**ANNULMENT["basis"], "kind": "own-review"}}  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize(
+    ("action", "body", "state"),
+    [("withdrawal", {"reason": "报送错误, 撤回"}, "withdrawn"), ("annulment", OWN_REVIEW, "annulled")],
+)
+async def test_no_other_way_off_a_serious_list_takes_one_officer(
+    api: Api, action: str, body: dict[str, Any], state: str
+) -> None:
+    record_id = (await api.submit(**LISTING)).json()["id"]
+    await act(api, record_id, "removal", REMOVAL | {"consent": CONSENT}, officer="second")
+    for _ in range(2):
+        alone = await act(api, record_id, action, body)
+    assert (alone.status_code, alone.json()["type"].rsplit(":")[-1]) == (409, "conflict-of-interest")
+    assert (await api.get(f"/v1/records/{record_id}")).status_code == 200
+    ended = await act(api, record_id, action, body, officer="second")
+    assert (ended.status_code, ended.json()["state"]) == (200, state)
+
+
+async def test_what_others_annulled_goes_at_once(api: Api) -> None:
+    record_id = (await api.submit(**LISTING)).json()["id"]
+    assert (await act(api, record_id, "annulment", ANNULMENT)).json()["state"] == "annulled"
 
 
 async def test_the_repair_notice_comes_with_the_decision(api: Api) -> None:

@@ -14,7 +14,7 @@ from openpyxl import load_workbook
 from credit_service.accounts.rules import Role
 from credit_service.platform.sheets import spreadsheet_text
 from tests.api import AGENCY, COMPANY, CONSENT, OTHER_COMPANY, Api
-from tests.records.test_life import LISTING, REMOVAL, act
+from tests.records.test_life import LISTING, REMOVAL, act, removed
 
 LIST = "/v1/lists/serious-dishonesty-market-regulation"
 FORMULA = '=HYPERLINK("http://evil","x")'
@@ -49,7 +49,7 @@ async def test_an_entry_tells_when_it_was_entered_and_removed_and_why(api: Api) 
     assert (listed["entered_on"], listed["removed_on"], listed["removal_reason"]) == ("2026-04-15", None, None)
     assert (listed["document_number"], listed["authority_uscc"]) == ("列1", AGENCY)
     api.clock.instant += timedelta(days=1)
-    await act(api, second, "removal", REMOVAL | {"consent": CONSENT})
+    await removed(api, second, REMOVAL | {"consent": CONSENT})
     assert [entry["id"] for entry in await entries(api)] == [first]
     gone = (await entries(api, Role.REGULATOR))[0]
     assert (gone["removed_on"], gone["removal_reason"]) == ("2026-05-07", REMOVAL["reason"])
@@ -106,7 +106,8 @@ async def test_exports_read_back_with_the_catalogues_headers(api: Api) -> None:
 
 async def test_an_audience_gets_its_own_columns_and_rows(api: Api) -> None:
     first, _ = await two_entries(api)
-    await act(api, first, "withdrawal", {"reason": "重复报送"})
+    for officer in ("one", "another"):
+        await act(api, first, "withdrawal", {"reason": "重复报送"}, officer=officer)
     public = (await api.get(f"{LIST}/export")).text.splitlines()
     whole = (await api.get(f"{LIST}/export", Role.REGULATOR)).text.splitlines()
     assert (len(public), len(whole)) == (2, 3)

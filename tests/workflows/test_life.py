@@ -291,6 +291,7 @@ class Life(RuleBasedStateMachine):
             "reject": not conflict and not (case.state == "extended" and "repair-extended" in case.unread),
             "revoke": not conflict and self.state == "repaired",
             "uphold": not conflict,
+            "concur": not conflict,
             "correct": not conflict and self.state in standing,
             "remove": not conflict and self.removable(case),
             "request-review": case.review_until is None or today(self.now) <= case.review_until,

@@ -20,6 +20,7 @@ from tests.workflows.support import (
     RIVAL,
     SOURCE,
     SUBJECT,
+    WINDOW,
     House,
     Person,
 )
@@ -78,8 +79,29 @@ async def test_lists_show_the_mark(house: House) -> None:
     assert (await house.get(f"{listed}/entries"))["records"][0]["disputed_since"] == "2026-05-06T02:00:00+00:00"
     exported = await house.call("GET", f"{listed}/export?format=ndjson", ANYBODY)
     assert '"2026-05-06' in exported.text
-    await house.done(path, "remove", OFFICER, {"reason": "列入决定已被撤销"})
+    await removed_by_two(house, path, "remove")
     assert (await house.get(f"{listed}/entries"))["records"] == []
+
+
+async def removed_by_two(house: House, path: str, action: str) -> None:
+    """A serious listing ends when one officer concurs and another decides."""
+    reason = {"reason": "列入决定已被撤销"}
+    for concurs, person in ((None, OFFICER), (OFFICER, OFFICER)):
+        if concurs is not None:
+            await house.done(path, "concur", concurs, {"reason": "同意移出"})
+        refused = await house.act(path, action, person, reason)
+        assert (refused.status_code, refused.json()["type"].rsplit(":")[-1]) == (409, "conflict-of-interest")
+    await house.done(path, "concur", COLLEAGUE, {"reason": "同意移出"})
+    await house.done(path, action, OFFICER, reason)
+
+
+async def test_who_concurred_before_has_not_concurred_in_the_review(house: House) -> None:
+    path = await house.objection(await house.record(**LISTING), ground="wrongly-listed")
+    await house.done(path, "accept", OFFICER)
+    await house.done(path, "concur", COLLEAGUE, {"reason": "同意移出"})
+    await house.done(path, "uphold", WINDOW, {"reason": "列入决定有效"})
+    await house.done(path, "request-review", SUBJECT, {"reason": "列入决定已被撤销"})
+    await removed_by_two(house, path, "review-remove")
 
 
 async def test_forwarded_data_is_answered_by_its_source_and_corrected_everywhere(house: House) -> None:

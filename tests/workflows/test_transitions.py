@@ -66,7 +66,7 @@ def actor_of(step: Step, party: Party, applicant: Person) -> Person:
         return applicant
     if party is Party.SOURCE:
         return SOURCES[1]
-    return HANDLERS[1 if step.action.startswith("review-") else 0]
+    return HANDLERS[1 if step.action == "concur" or step.action.startswith("review-") else 0]
 
 
 def way_to(machine: Machine, state: str) -> list[tuple[Step, Party]]:

@@ -62,6 +62,7 @@ INSTRUCTIONS: Mapping[str, Instruction | None] = {
     "record.stored": None,
     "record.notice-served": None,
     "record.disputed": None,
+    "record.removal-proposed": None,
     "record.undisputed": None,
 }
 """Every change that makes a version of a record, and what it asks of those who hold a copy."""

@@ -23,7 +23,7 @@ from credit_service.records import life
 from credit_service.records.standing import Action
 from tests.api import AGENCY, CATALOGUE, CONSENT, NOTICES, OTHER_AGENCY, Api, running
 from tests.records.imports import files
-from tests.records.test_life import ANNULMENT, LISTING, REMOVAL, SHIELDING, UNSHIELDING, act
+from tests.records.test_life import ANNULMENT, LISTING, REMOVAL, SHIELDING, UNSHIELDING, act, removed
 
 SHANGHAI_COMPANY = compose("91", "310115", "MA000003")
 PARENT = compose("11", "500000", "00928000")
@@ -86,7 +86,7 @@ async def test_each_way_to_stop_or_correct_tells_the_platforms(
 
 async def test_removal_from_a_list_and_what_returns(api: Api, owner: asyncpg.Connection[Any]) -> None:
     listed = (await api.submit(**LISTING)).json()["id"]
-    assert (await act(api, listed, "removal", REMOVAL | {"consent": CONSENT})).status_code == 200
+    assert (await removed(api, listed, REMOVAL | {"consent": CONSENT})).status_code == 200
     assert {row[:2] for row in await told(owner)} == {("record.remove", "stop")}
     await owner.execute("DELETE FROM propagation")
     record_id = (await api.submit()).json()["id"]
