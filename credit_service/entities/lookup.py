@@ -47,12 +47,15 @@ class Coalescing(Generic[Key]):
         """The answer for one key, found together with the others that wait."""
         future: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
         self._waiting.append((key, future))
-        if self._idle_lanes:
+        self._open_lane()
+        return await future
+
+    def _open_lane(self) -> None:
+        if self._waiting and self._idle_lanes:
             self._idle_lanes -= 1
             task = asyncio.create_task(self._drain())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        return await future
 
     async def _drain(self) -> None:
         try:
@@ -65,6 +68,7 @@ class Coalescing(Generic[Key]):
             _fail(waiting, error)
         finally:
             self._idle_lanes += 1
+            self._open_lane()  # for whoever came while the connection was given back
 
     async def _answer_batch(self, connection: AnyConnection) -> None:
         batch = self._waiting[:MOST_CODES_A_QUERY]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import asyncpg
 import httpx
 import pytest
 
 from credit_service.accounts.rules import Role
-from credit_service.entities.lookup import Lookup
+from credit_service.entities.lookup import Answer, Coalescing, Lookup
 from credit_service.identity.uscc import compose
 from credit_service.worker import refresh_profiles
 from tests.api import COMPANY, OTHER_COMPANY, Api
@@ -125,6 +126,29 @@ async def test_many_lookups_at_once_share_queries_and_are_right(api: Api, owner:
     for code, answer in zip(wanted, answers, strict=True):
         assert answer.status_code == (200 if code in codes else 404)
         assert answer.json().get("uscc", code) == code
+
+
+async def test_nobody_is_left_waiting_who_asks_while_connections_are_given_back(api: Api) -> None:
+    both_asked = asyncio.Event()
+
+    class Held(Coalescing[str]):
+        async def _fetch(self, connection: Any, keys: list[str]) -> dict[str, Answer]:
+            await both_asked.wait()
+            return {}
+
+    lookup = Held(api.database, lanes=2)
+
+    async def caller(number: int) -> None:
+        await lookup.ask(f"first {number}")
+        await lookup.ask(f"second {number}")
+
+    callers: list[asyncio.Task[None]] = []
+    while lookup._waiting or lookup._idle_lanes:  # until each lane holds a question
+        callers.append(asyncio.create_task(caller(len(callers))))
+        await asyncio.sleep(0.05)
+    both_asked.set()
+    async with asyncio.timeout(20):
+        await asyncio.gather(*callers)
 
 
 async def test_a_failing_query_reaches_every_waiting_caller(api: Api) -> None:
