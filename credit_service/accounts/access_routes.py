@@ -89,8 +89,8 @@ class Review(Strict):
     review: CleanText = ApiField(min_length=4, max_length=2000, description="核查意见")
 
 
-def _view(row: AccessLog, names: dict[str, str], *, whole: bool) -> dict[str, Any]:
-    view = AccessView(
+def _view(row: AccessLog, names: dict[str, str], *, whole: bool) -> AccessView:
+    return AccessView(
         at=row.at,
         agency_uscc=row.agency_uscc,
         agency_name=names.get(row.agency_uscc or ""),
@@ -101,7 +101,6 @@ def _view(row: AccessLog, names: dict[str, str], *, whole: bool) -> dict[str, An
         route=row.route if whole else None,
         disclosed_from=row.disclosed_from if whole else None,
     )
-    return view.model_dump(mode="json")
 
 
 def _whose(principal: Principal, uscc: str, purpose: str | None) -> tuple[str, bool]:
@@ -124,7 +123,7 @@ async def _rows(
     until: date | None,
     before: tuple[datetime, UUID] | None = None,
     limit: int,
-) -> tuple[list[dict[str, Any]], tuple[datetime, UUID] | None]:
+) -> tuple[list[AccessView], tuple[datetime, UUID] | None]:
     """A page as it is shown, and where the next one goes on."""
     async with database.transaction() as session:
         rows = await access_store.page(
@@ -165,7 +164,7 @@ async def read_accesses(
         before=_place(cursor),
         limit=limit,
     )
-    content: dict[str, Any] = {"accesses": shown}
+    content: dict[str, Any] = {"accesses": [each.model_dump(mode="json") for each in shown]}
     if place is not None:
         content["next_cursor"] = paging.encode_cursor(place[0].isoformat(), place[1])
     answer = json_answer(content, headers={"Cache-Control": "private, no-store"})
@@ -217,8 +216,9 @@ async def export_accesses(
             shown, place = await _rows(
                 state.database, code, now, whole=whole, since=since, until=until, before=place, limit=ROWS_A_READ
             )
-            for row in shown:
-                yield row
+            for each in shown:
+                # Files for readers state Shanghai's time, lines for programs UTC.
+                yield each.model_dump(mode="json" if format == "ndjson" else "python")
             if place is None:
                 return
 

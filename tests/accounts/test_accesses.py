@@ -10,6 +10,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 import asyncpg
+import orjson
 import pytest
 from sqlalchemy.exc import DBAPIError
 from uuid_utils import uuid7
@@ -156,6 +157,10 @@ async def test_pages_and_files_hold_every_access_once(stored: Api, owner: asyncp
     assert lines[0].lstrip("\ufeff").split(",")[0] == "查询时间"
     assert len(lines) == 6
     assert "client:" not in file.text
+    assert found[0]["at"] == "2026-05-06T02:00:00Z"
+    assert lines[1].startswith("2026-05-06 10:00:00,"), "in Shanghai's time"
+    told = (await stored.get(f"{FILE}/accesses/export?format=ndjson", Role.SUBJECT)).text.splitlines()
+    assert [orjson.loads(line)["查询时间"] for line in told] == ["2026-05-06T02:00:00Z"] * 5
     nothing = await stored.get(f"{FILE}/accesses?until=2026-05-06", Role.SUBJECT)
     assert nothing.json()["accesses"] == []
 
