@@ -61,7 +61,7 @@ def visible(reach: Reach) -> ColumnElement[bool]:
 
 
 def queue(reach: Reach, name: Queue) -> ColumnElement[bool]:
-    """Open cases of a queue."""
+    """Open cases of a queue; by time also decided ones with something left to do, as a push to another province."""
     case_open = and_(col(Case.submitted_at).is_not(None), col(Case.closed_at).is_(None))
     handled = col(Case.handler_uscc).in_(reach.agencies)
     asked = and_(col(Case.source_uscc).in_(reach.agencies), col(Case.state) == "forwarded")
@@ -74,7 +74,7 @@ def queue(reach: Reach, name: Queue) -> ColumnElement[bool]:
         Queue.DUE_TODAY: store.has_deadline(reach.agencies, reach.now, tomorrow),
         Queue.SUPERVISED: col(Case.handler_uscc).in_(reach.below) if reach.below else false(),
     }
-    return and_(case_open, chosen[name])
+    return chosen[name] if name in (Queue.OVERDUE, Queue.DUE_TODAY) else and_(case_open, chosen[name])
 
 
 async def counts(session: AsyncSession, reach: Reach, where: Sequence[ColumnElement[bool]]) -> QueueCounts:
