@@ -1,7 +1,8 @@
 """Risk classes, tier queries and draws: whole computations, single changes, pages at any depth, a draw repeated.
 
-Two registries in one run, the second ten times the first: the small one is the peer of the large one, bare SQL over
-the same rows is the limit of the computation, and the same submission without the note of its change that of the note.
+Two registries side by side, the second ten times the first: the small one is the peer of the large one, bare SQL over
+the same rows is the limit of the computation, and the same submission of which no class hears that of the incremental
+change. What is compared is measured in turn, round by round, so that other work on the machine falls on both alike.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import importlib.util
 import json
 import os
 import random
-import statistics
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -41,6 +41,8 @@ from credit_service.supervision.inspections import rules
 AGENCY = compose("11", "500103", "00928654")
 CATALOGUE = load_catalogue()
 RECORDS_EACH = 5
+ROWS_A_PAGE, PAGE_ROUNDS, WARM = 50, 101, 10
+CHANGES_A_ROUND = 50
 
 _CODES = 'CREATE UNLOGGED TABLE bench_code (n integer PRIMARY KEY, uscc varchar(18) COLLATE "C" NOT NULL)'
 _ENTITIES = """
@@ -131,8 +133,12 @@ async def _timed(work: Callable[[], Awaitable[Any]]) -> float:
     return time.perf_counter() - began
 
 
-async def pages(database: Database, entities: int) -> dict[str, Any]:
-    """A page at the beginning and behind nine tenths, in every order and under several filters."""
+async def pages(small: Database, large: Database) -> dict[str, Any]:
+    """A page at the beginning and one behind nine tenths, of both registries in turn, in every order and by filters.
+
+    Beside the milliseconds stand the server's processor time (``cpu_ms``) and the pages of the database that were read
+    (``blocks``), which other work on the machine hardly changes, or not at all.
+    """
     asked = {
         "everything": tiers.Filters(),
         "class C": tiers.Filters(classes=("C",)),
@@ -140,64 +146,126 @@ async def pages(database: Database, entities: int) -> dict[str, Any]:
         "an industry": tiers.Filters(industry="C26"),
         "a list": tiers.Filters(list_code="abnormal-operation-list"),
     }
+    whole = "everything", "class C", "class B of a city"
     found: dict[str, Any] = {}
-    pool = await database.pool()
-    async with pool.acquire() as connection:
+    pools = {"small": await small.pool(), "large": await large.pool()}
+    async with (
+        pools["small"].acquire() as one,
+        pools["large"].acquire() as other,
+        one.transaction(isolation="repeatable_read", readonly=True),
+        other.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        connections = {"small": one, "large": other}
         for name, filters in asked.items():
-            for order in tiers.ORDERS if name in ("everything", "class C") else ("division",):
-                total = sum((await tiers.count(connection, filters)).values())
-                behind = total * 9 // 10
-                sql, arguments = tiers.page_query(filters, order, None, behind)
-                last = await connection.fetchrow(f"SELECT * FROM ({sql}) AS found OFFSET {behind}", *arguments)
-                place = tiers.place_of(order, last)
-                first = [
-                    await _timed(lambda f=filters, o=order: tiers.page(connection, f, o, None, 50)) for _ in range(21)
-                ]
-                deep = [
-                    await _timed(lambda f=filters, o=order, p=place: tiers.page(connection, f, o, p, 50))
-                    for _ in range(21)
-                ]
-                found[f"{name}, by {order}"] = {
-                    "total": total,
-                    "first_ms": median([each * 1e3 for each in first]),
-                    "deep_ms": median([each * 1e3 for each in deep]),
-                }
-        counts = [await _timed(lambda: tiers.count(connection, asked["class B of a city"])) for _ in range(21)]
-        kept = await tiers.count(connection, tiers.Filters())
-        real = dict(await connection.fetch("SELECT risk_class, count(*) FROM entity_class GROUP BY 1"))
-        recount = await _timed(lambda: connection.fetch("SELECT risk_class, count(*) FROM entity_class GROUP BY 1"))
-    if kept != real or sum(real.values()) != entities:
-        raise SystemExit(f"counts drifted: {kept} {real}")
-    found["count_ms"] = median([each * 1e3 for each in counts])
-    found["count_by_rows_ms"] = round(recount * 1e3, 3)
-    found["distribution"] = kept
+            for order in tiers.ORDERS if name in whole else ("division",):
+                found[f"{name}, by {order}"] = await _page(connections, filters, order)
     return found
 
 
-async def incremental(database: Database, changes: int) -> dict[str, Any]:
-    """The same submissions with the note of the change and without it, in turn; and the judging afterwards."""
+async def _page(connections: dict[str, Any], filters: tiers.Filters, order: str) -> dict[str, Any]:
+    places: dict[tuple[str, str], Any] = {}
+    found: dict[str, dict[str, Any]] = {}
+    for size, connection in connections.items():
+        total = sum((await tiers.count(connection, filters)).values())
+        behind = min(total * 9 // 10, total - ROWS_A_PAGE - 2)
+        sql, arguments = tiers.page_query(filters, order, None, behind)
+        last = await connection.fetchrow(f"SELECT * FROM ({sql}) AS found OFFSET {behind}", *arguments)
+        places |= {(size, "first"): None, (size, "deep"): tiers.place_of(order, last)}
+        found[size] = {"total": total}
+    times: dict[tuple[str, str], list[tuple[float, float]]] = {key: [] for key in places}
+    for number in range(PAGE_ROUNDS + WARM):
+        for (size, depth), place in places.items():
+            used, began = _processor_ms(connections[size]), time.perf_counter()
+            rows = await tiers.page(connections[size], filters, order, place, ROWS_A_PAGE)
+            took = (time.perf_counter() - began) * 1e3
+            if number >= WARM:
+                times[size, depth].append((took, _processor_ms(connections[size]) - used))
+            if len(rows) != ROWS_A_PAGE + 1:
+                raise SystemExit(f"a page of {len(rows)} rows: {filters} {order} {size} {depth}")
+    for (size, depth), place in places.items():
+        sql, arguments = tiers.page_query(filters, order, place, ROWS_A_PAGE)
+        explained = await connections[size].fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}", *arguments)
+        plan = json.loads(explained)[0]["Plan"]
+        found[size][f"{depth}_ms"] = median([took for took, _ in times[size, depth]])
+        found[size][f"{depth}_cpu_ms"] = median([used for _, used in times[size, depth]])
+        found[size][f"{depth}_blocks"] = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+    return found
+
+
+def _processor_ms(connection: Any) -> float:
+    """The processor time that a connection's server process has had (Linux)."""
+    return int(Path(f"/proc/{connection.get_server_pid()}/schedstat").read_text().split()[0]) / 1e6
+
+
+async def counts(database: Database, entities: int) -> dict[str, Any]:
+    """The maintained counts against the rows themselves; the run ends without figures when they differ."""
+    pool = await database.pool()
+    async with pool.acquire() as connection:
+        city = tiers.Filters(classes=("B",), division="5001")
+        kept_times = [await _timed(lambda: tiers.count(connection, city)) for _ in range(21)]
+        kept = await tiers.count(connection, tiers.Filters())
+        sql = "SELECT risk_class, count(*) FROM entity_class GROUP BY 1"
+        real = dict(await connection.fetch(sql))
+        recount = await _timed(lambda: connection.fetch(sql))
+        of_city = "division LIKE '5001%' AND risk_class = 'B'"
+        rows = await connection.fetchval(f"SELECT count(*) FROM entity_class WHERE {of_city}")
+        told = (await tiers.count(connection, city)).get("B", 0)
+    if kept != real or sum(real.values()) != entities or told != rows:
+        raise SystemExit(f"counts drifted: {kept} {real}; of a city {told} {rows}")
+    return {
+        "exact": True,
+        "count_ms": median([each * 1e3 for each in kept_times]),
+        "count_by_rows_ms": round(recount * 1e3, 3),
+        "distribution": kept,
+    }
+
+
+async def incremental(database: Database, rounds: int) -> dict[str, Any]:
+    """The same submissions with the class following and without, in turn; each round ends with what follows them.
+
+    ``overhead_in_transaction`` is what the note of a change adds to the submission, ``overhead`` the note and the
+    judging by the worker together: the median of the rounds' (noted + followed) / silent - 1.
+    """
     now = datetime.now(UTC)
     async with database.transaction() as session:
         grants = [Grant(item_code="administrative-penalty", division_prefix="50")]
         body = AgencyWrite(name="重庆市渝中区市场监督管理局", division="500103", level="district", grants=grants)
         await accounts.put_agency(session, CATALOGUE, Actor("b", "b"), now, AGENCY, body)
-    usccs = random.Random(3).sample(list(codes(10_000)), 2 * changes)
-    noted, times = profile.note_changes, ([], [])  # type: ignore[var-annotated]
+    usccs = random.Random(3).sample(list(codes(10_000)), 2 * rounds * CHANGES_A_ROUND)
+    noted = profile.note_changes
+    times: dict[str, list[float]] = {"noted": [], "silent": []}
+    shares, in_transaction, followed = [], [], []
 
     async def silent(connection: Any, codes: Any) -> None:
         return None
 
-    for number, uscc in enumerate(usccs):
-        with_note = number % 2 == 0
-        profile.note_changes = noted if with_note else silent
-        times[0 if with_note else 1].append(await _timed(lambda u=uscc, n=number: _submit(database, u, n, now)))
-    profile.note_changes = noted
-    followed = await _timed(lambda: recompute.follow_changes(database, CATALOGUE, SystemClock()))
+    number = 0
+    for _ in range(rounds):
+        own: dict[str, list[float]] = {"noted": [], "silent": []}
+        for pair in range(CHANGES_A_ROUND):
+            for name in ("noted", "silent") if pair % 2 else ("silent", "noted"):
+                profile.note_changes = noted if name == "noted" else silent
+                own[name].append(await _timed(lambda u=usccs[number], n=number: _submit(database, u, n, now)))
+                number += 1
+        profile.note_changes = noted
+        began = time.perf_counter()
+        judged = await recompute.follow_changes(database, CATALOGUE, SystemClock())
+        followed.append(time.perf_counter() - began)
+        if judged != CHANGES_A_ROUND:
+            raise SystemExit(f"{judged} entities followed {CHANGES_A_ROUND} changes")
+        shares.append((sum(own["noted"]) + followed[-1]) / sum(own["silent"]) - 1)
+        in_transaction.append(sum(own["noted"]) / sum(own["silent"]) - 1)
+        for name, found in own.items():
+            times[name] += found
     return {
-        "submission_ms": median([each * 1e3 for each in times[0]]),
-        "submission_without_note_ms": median([each * 1e3 for each in times[1]]),
-        "overhead": round(statistics.median(times[0]) / statistics.median(times[1]) - 1, 3),
-        "followed_per_second": round(changes / followed),
+        "rounds": rounds,
+        "changes_a_round": CHANGES_A_ROUND,
+        "submission_ms": median([each * 1e3 for each in times["noted"]]),
+        "submission_without_note_ms": median([each * 1e3 for each in times["silent"]]),
+        "followed_ms_a_change": median([each / CHANGES_A_ROUND * 1e3 for each in followed]),
+        "overhead_in_transaction": median(in_transaction),
+        "overhead": median(shares),
+        "overhead_of_each_round": [round(each, 3) for each in shares],
     }
 
 
@@ -261,50 +329,68 @@ def draw(entities: int, quota: int) -> dict[str, Any]:
     }
 
 
-async def _measure(server: EmbeddedServer, entities: int, changes: int) -> dict[str, Any]:
+async def _registry(server: EmbeddedServer, database: Database, entities: int) -> dict[str, Any]:
     loaded = await fill(server, entities)
     say(f"{entities} entities, {entities * RECORDS_EACH} records in {loaded} s")
-    database = Database(server.service_url, role="credit_service", pool_size=6)
+    return {
+        "entities": entities,
+        "records": entities * RECORDS_EACH,
+        "loaded_seconds": loaded,
+        "computation": await compute(database, server, entities),
+        "counts": await counts(database, entities),
+    }
+
+
+async def _measure(small: EmbeddedServer, large: EmbeddedServer, entities: int, rounds: int) -> dict[str, Any]:
+    one = Database(small.service_url, role="credit_service", pool_size=6)
+    other = Database(large.service_url, role="credit_service", pool_size=6)
     try:
-        found = {
-            "entities": entities,
-            "records": entities * RECORDS_EACH,
-            "loaded_seconds": loaded,
-            "computation": await compute(database, server, entities),
-            "tiers": await pages(database, entities),
+        found: dict[str, Any] = {
+            "small": await _registry(small, one, entities // 10),
+            "large": await _registry(large, other, entities),
         }
-        if changes:
-            found["incremental"] = await incremental(database, changes)
+        found["tiers"] = await pages(one, other)
+        found["pages"] = _ratios(found["tiers"])
+        found["incremental"] = await incremental(other, rounds)
+        found["counts_after_changes"] = (await counts(other, entities))["exact"]
         return found
     finally:
-        await database.close()
+        await one.close()
+        await other.close()
 
 
-def _ratios(small: dict[str, Any], large: dict[str, Any]) -> dict[str, float]:
-    names = [name for name in large["tiers"] if ", by " in name]
-    return {
-        "deep_over_first_at_most": round(
-            max(large["tiers"][name]["deep_ms"] / large["tiers"][name]["first_ms"] for name in names), 2
-        ),
-        "ten_times_the_data_at_most": round(
-            max(large["tiers"][name]["first_ms"] / small["tiers"][name]["first_ms"] for name in names), 2
-        ),
-    }
+def _ratios(measured: dict[str, Any]) -> dict[str, float]:
+    """The worst of the ratios between deep and first pages, and between registries, by time and by blocks read."""
+    found = {}
+    for unit in ("ms", "cpu_ms", "blocks"):
+        deep = [each[size][f"deep_{unit}"] / each[size][f"first_{unit}"] for each in measured.values() for size in each]
+        grown = [
+            each["large"][f"{depth}_{unit}"] / each["small"][f"{depth}_{unit}"]
+            for each in measured.values()
+            for depth in ("first", "deep")
+        ]
+        found[f"deep_over_first_at_most_by_{unit}"] = round(max(deep), 2)
+        found[f"ten_times_the_data_at_most_by_{unit}"] = round(max(grown), 2)
+    return found
+
+
+def _quarter() -> str:
+    """A quarter of the memory, in megabytes, as PostgreSQL's manual advises for a server of its own."""
+    return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') // 4 >> 20}MB"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--entities", type=int, default=100_000)
-    parser.add_argument("--changes", type=int, default=200)
+    parser.add_argument("--entities", type=int, default=100_000, help="40,000 or more, for a deep page of every filter")
+    parser.add_argument("--rounds", type=int, default=10, help=f"of {CHANGES_A_ROUND} changes each")
     parser.add_argument("--draw-from", type=int, default=1_000_000)
     parser.add_argument("--draw", type=int, default=5_000)
+    parser.add_argument("--shared-buffers", default=_quarter())
     chosen = parser.parse_args()
-    options = {"shared_buffers": "512MB", "max_wal_size": "4GB"}
-    result: dict[str, Any] = {"machine": machine(), "draw": draw(chosen.draw_from, chosen.draw)}
-    for name, entities, changes in (("small", chosen.entities // 10, 0), ("large", chosen.entities, chosen.changes)):
-        with prepared_database(options) as server:
-            result[name] = asyncio.run(_measure(server, entities, changes))
-    result["pages"] = _ratios(result["small"], result["large"])
+    options = {"shared_buffers": chosen.shared_buffers, "max_wal_size": "4GB"}
+    result: dict[str, Any] = {"machine": machine(), "server": options, "draw": draw(chosen.draw_from, chosen.draw)}
+    with prepared_database(options) as small, prepared_database(options) as large:
+        result |= asyncio.run(_measure(small, large, chosen.entities, chosen.rounds))
     print(json.dumps(result, ensure_ascii=False))
 
 

@@ -227,7 +227,7 @@ async def _exported(database: Database, filters: tiers.Filters, order: str) -> A
     after: list[Any] | None = None
     while True:
         pool = await database.pool()
-        async with pool.acquire() as connection:
+        async with pool.acquire() as connection, connection.transaction(readonly=True):
             rows = await tiers.page(connection, filters, order, after, ROWS_A_READ)
         note_subjects(row["uscc"] for row in rows[:ROWS_A_READ])
         for row in rows[:ROWS_A_READ]:

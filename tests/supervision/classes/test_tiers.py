@@ -92,7 +92,7 @@ async def tiered(database: Database, owner: asyncpg.Connection[Any], clock: Fixe
 async def test_pages_and_counts(tiered: Database, filters: tiers.Filters, order: str, limit: int) -> None:
     wanted = matching(filters)
     pool = await tiered.pool()
-    async with pool.acquire() as connection:
+    async with pool.acquire() as connection, connection.transaction(readonly=True):
         seen: list[Any] = []
         after = None
         while True:
