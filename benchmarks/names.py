@@ -19,7 +19,7 @@ from typing import Any
 
 import asyncpg
 
-from benchmarks.support import codes, machine, prepared_database, say
+from benchmarks.support import codes, goal, machine, prepared_database, say
 from credit_service.entities import names
 from credit_service.entities.search import NameSearch
 from credit_service.identity import divisions
@@ -268,6 +268,7 @@ async def measure(server: EmbeddedServer, size: int, each: int) -> dict[str, Any
             "sizes": dict(await connection.fetchrow(sizes)),
             **result,
             **await peers(server, asked),
+            "targets": {"recall_at_10": goal(result["ours"]["recall_at_10"], at_least=0.98)},
         }
     finally:
         await database.close()

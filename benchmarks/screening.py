@@ -1,5 +1,8 @@
 """``POST /v1/screenings`` with 10,000 codes beside single lookups of the same codes, on one served registry.
 
+The public asks for lists, and for a scenario with its measures; an agency (here a regulator) for the same, each file
+that it is shown being logged; and everybody by name, the names written as they are registered or in another way.
+
 Single lookups are made one after another by one caller, as somebody without a screening would, and by 32 callers at
 once. Rounds alternate, so that other work on the machine hits all of them.
 """
@@ -14,14 +17,20 @@ import random
 import socket
 import threading
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
 import psutil
 
+from benchmarks import population
 from benchmarks.load import Target, generator, press
-from benchmarks.lookup import Registry, _lines, registry
+from benchmarks.lookup import PURPOSE, Registry, _lines, registry
+from benchmarks.names import invented, places
 from benchmarks.support import codes, machine, median, say
+from credit_service.accounts import tokens
+from credit_service.accounts.keys import KeyStore
+from credit_service.entities import names
 from credit_service.platform.database import connect_arguments
 
 CODES = 10_000
@@ -63,19 +72,63 @@ async def fill(found: Registry, entities: int) -> int:
         await connection.close()
 
 
+async def fill_names(found: Registry, every: list[str]) -> list[str]:
+    """Give each entity an invented name; gives names to screen, a third as registered, the others typed otherwise."""
+    chance, where, asked = random.Random(45255), places(), []
+    connection = await asyncpg.connect(**connect_arguments(found.server.superuser_url))
+    try:
+        await connection.execute("SET synchronous_commit = off; DELETE FROM entity_name")
+        for start in range(0, len(every), BLOCK):
+            rows = []
+            for number, uscc in enumerate(every[start : start + BLOCK], start):
+                division, trade_name, trade, form = invented(chance, where)
+                name = division + trade_name + trade + form
+                identifier = f"00000000-0000-7000-8000-{number:012x}"
+                rows.append((uscc, identifier, name, None, None, *names.keys_of(name)))
+                ways = name, trade_name + trade, f"{trade_name}（{division}）{trade}{form}"
+                asked.append(ways[number % 3])
+            await connection.copy_records_to_table("entity_name", records=rows)
+            say(f"names of {start + len(rows)} of {len(every)} entities")
+        await connection.execute("VACUUM (ANALYZE) entity_name")
+        return asked
+    finally:
+        await connection.close()
+
+
+def agency(found: Registry) -> dict[str, str]:
+    """What a regulator sends with its queries."""
+    token = tokens.issue(
+        KeyStore(found.folder / "keys"),
+        issuer=found.base_url,
+        principal=population.REGULATOR,
+        now=datetime.now(UTC),
+        lifetime_seconds=6 * 3600,
+    )
+    return {"Authorization": f"Bearer {token}", **PURPOSE}
+
+
 class Screener:
     """One caller of the screening, over one keep-alive connection."""
 
-    def __init__(self, found: Registry, every: list[str], scenario: str | None) -> None:
+    def __init__(
+        self,
+        found: Registry,
+        every: list[str],
+        scenario: str | None,
+        *,
+        member: str = "codes",
+        headers: dict[str, str] | None = None,
+    ) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", found.port, timeout=120)
-        self._every, self._scenario = every, scenario
+        self._every, self._scenario, self._member = every, scenario, member
+        self._headers = {"Content-Type": "application/json"} | (headers or {})
 
     def call(self, chance: random.Random) -> float:
         """Seconds of one call; the answer is checked for its size only."""
-        body = {"codes": chance.sample(self._every, CODES), "scenario": self._scenario}
+        body = {self._member: chance.sample(self._every, CODES), "scenario": self._scenario}
         sent = json.dumps(body).encode()
         began = time.perf_counter()
-        self._connection.request("POST", "/v1/screenings", sent, {"Content-Type": "application/json"})
+        self._connection.request("POST", "/v1/screenings", sent, self._headers)
         answer = self._connection.getresponse()
         content = answer.read()
         seconds = time.perf_counter() - began
@@ -133,7 +186,13 @@ def run(entities: int, rounds: int, calls: int) -> dict[str, Any]:
         records = asyncio.run(fill(found, entities))
         every = list(codes(entities))
         lookup = Target(found.port, "/v1/entities/", _lines(found, "public"))
-        callers = {"procurement": Screener(found, every, "procurement"), "lists only": Screener(found, every, None)}
+        asked = asyncio.run(fill_names(found, every))
+        callers = {
+            "procurement": Screener(found, every, "procurement"),
+            "lists only": Screener(found, every, None),
+            "procurement, by an agency": Screener(found, every, "procurement", headers=agency(found)),
+            "names": Screener(found, asked, None, member="names"),
+        }
         chance = random.Random(32100)
         for caller in callers.values():
             caller.call(chance)
@@ -159,12 +218,16 @@ def run(entities: int, rounds: int, calls: int) -> dict[str, Any]:
         "entities": entities,
         "records": records,
         "codes_a_call": CODES,
-        "screening": {name: _figures(seconds) for name, seconds in times.items()},
+        "screening": _all_figures(times),
         "single_lookups_per_second": {name: round(median(found_rates)) for name, found_rates in rates.items()},
         "stream": streamed,
-        "targets": _targets(times["procurement"], ratios),
+        "targets": _targets(times, ratios),
         "over_32_callers_at_once": median(ratios["single_32"]),
     }
+
+
+def _all_figures(times: dict[str, list[float]]) -> dict[str, Any]:
+    return {name: _figures(seconds) for name, seconds in times.items()}
 
 
 def _figures(seconds: list[float]) -> dict[str, Any]:
@@ -178,12 +241,12 @@ def _figures(seconds: list[float]) -> dict[str, Any]:
     }
 
 
-def _targets(seconds: list[float], ratios: dict[str, list[float]]) -> dict[str, Any]:
-    over, figures = median(ratios["single"]), _figures(seconds)
-    tail = round(figures["p99_ms"] / figures["p50_ms"], 2)
+def _targets(times: dict[str, list[float]], ratios: dict[str, list[float]]) -> dict[str, Any]:
+    over = median(ratios["single"])
+    tails = {name: round(each["p99_ms"] / each["p50_ms"], 2) for name, each in _all_figures(times).items()}
     return {
         "codes_over_single_lookups": {"at_least": 25.0, "measured": over, "met": over >= 25.0},
-        "p99_over_p50": {"below": 4.0, "measured": tail, "met": tail < 4.0},
+        "p99_over_p50": {"below": 4.0, "measured": tails, "met": max(tails.values()) < 4.0},
     }
 
 

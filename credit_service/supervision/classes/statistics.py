@@ -30,7 +30,8 @@ Months = Annotated[int, Query(ge=1, le=120, description="月数 Months back from
 Level = Annotated[int, Query(ge=2, le=6, multiple_of=2, description="区划层级 Digits of GB/T 2260: 2, 4 or 6")]
 
 _TREND = """
-SELECT tag, risk_class, greatest(date_trunc('month', day)::date, $2::date) AS month, sum(change)::bigint AS change
+SELECT tag, risk_class, least(greatest(date_trunc('month', day)::date, $2::date), $3::date) AS month,
+    sum(change)::bigint AS change
 FROM class_flow f WHERE tag = ANY($1::text[]) {where} GROUP BY 1, 2, 3
 """
 _HEAT = """
@@ -117,8 +118,11 @@ def months_back(today: date, months: int) -> list[date]:
 async def trend(
     connection: AnyConnection, tags: list[str], division: str, industry: str, months: list[date]
 ) -> dict[tuple[str, str], list[int]]:
-    """The count of each tag and class at the end of each month: a running sum of the changes."""
-    arguments: list[Any] = [tags, months[0]]
+    """The count of each tag and class at the end of each month: a running sum of the changes.
+
+    What is dated after the last month, by a clock that was ahead, is in it: its sum is what there is.
+    """
+    arguments: list[Any] = [tags, months[0], months[-1]]
     sql = _TREND.format(where=_places(division, industry, arguments, "f"))
     place = {month: index for index, month in enumerate(months)}
     found: dict[tuple[str, str], list[int]] = {}

@@ -257,3 +257,13 @@ async def test_statistics(api: Api, owner: asyncpg.Connection[Any]) -> None:
 def test_months_back_over_a_year() -> None:
     found = months_back(date(2026, 2, 28), 14)
     assert (found[0], found[1], found[-1], len(found)) == (date(2025, 1, 1), date(2025, 2, 1), date(2026, 2, 1), 14)
+
+
+async def test_a_clock_that_was_ahead_does_no_harm(api: Api, owner: asyncpg.Connection[Any]) -> None:
+    """What was computed by it counts in the present month: the figures are of what there is."""
+    api.clock.instant = NOW + timedelta(days=40)
+    await filled(api.database, owner, api.clock)
+    api.clock.instant = NOW
+    months = (await api.get("/v1/statistics/classes?months=2", Role.REGULATOR)).json()["months"]
+    assert [sum(each["classes"].values()) for each in months] == [0, len(PEOPLE)]
+    assert (await api.get("/v1/statistics/lists")).status_code == 200
