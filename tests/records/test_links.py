@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -69,7 +68,7 @@ async def test_what_lies_behind_a_corrected_record_follows(api: Api, owner: asyn
             }
             if way == "correction":
                 facts = {name: value for name, value in facts.items() if value is not None}
-                draft = replace(life.draft_of(CATALOGUE, held), public_facts=facts)
+                draft = life.draft_of(CATALOGUE, held)._replace(public_facts=facts)
                 await life.correct(session, CATALOGUE, OFFICER, api.clock.now(), held, draft, "更正")
         if way == "submission":
             facts = {
