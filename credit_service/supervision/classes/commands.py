@@ -70,7 +70,7 @@ async def propose(
     Raises ``RULE_SET_REFUSED``, ``OUTSIDE_JURISDICTION``, and ``CONFLICT``: the agency used name and version before.
     """
     rule_set = documents.build(document, catalogue)
-    jurisdiction = await _jurisdiction(session, actor)
+    jurisdiction = await jurisdiction_of(session, actor)
     scope = jurisdiction if division is None else _within(divisions.significant(division), jurisdiction)
     agency_uscc = actor.agency_uscc or SYSTEM_SUBJECT
     if await store.edition(session, agency_uscc, rule_set.name, rule_set.version) is not None:
@@ -92,7 +92,7 @@ async def propose(
     return row
 
 
-async def _jurisdiction(session: AsyncSession, actor: Actor) -> str:
+async def jurisdiction_of(session: AsyncSession, actor: Actor) -> str:
     """The prefix of the divisions an authority answers for: the whole registry where nobody is above it."""
     if actor.agency_uscc is None:
         return ""
@@ -137,7 +137,7 @@ async def activate(
         raise Problem(RULE_SET_CLOSED, extra={"state": row.state})
     if row.proposed_by == actor.id:
         raise Problem(FOUR_EYES, errors=[FieldError("", "approver differs from proposer")])
-    _within(row.division, await _jurisdiction(session, actor))
+    _within(row.division, await jurisdiction_of(session, actor))
     if row.division and "" not in await store.in_force(session):
         raise Problem(NO_RULE_SET, errors=[FieldError("/division", "one for the whole registry first")])
     retire = update(RuleSetRow).where(col(RuleSetRow.state) == ACTIVE, col(RuleSetRow.division) == row.division)

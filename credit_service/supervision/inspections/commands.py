@@ -21,7 +21,7 @@ from credit_service.platform.context import Actor
 from credit_service.platform.database import driver_connection
 from credit_service.platform.days import day_of, rfc3339
 from credit_service.platform.errors import CONFLICT, NOT_FOUND, FieldError, Problem
-from credit_service.supervision.classes.commands import check_version
+from credit_service.supervision.classes.commands import check_version, jurisdiction_of
 from credit_service.supervision.inspections import rules, store
 from credit_service.supervision.inspections.contract import (
     Beacon,
@@ -100,11 +100,18 @@ async def add_conflict(
 
 
 async def add_plan(session: AsyncSession, actor: Actor, now: datetime, body: PlanWrite) -> InspectionPlan:
-    """Keep a plan as a draft. Raises ``PLAN_REFUSED`` with a pointer for each fault."""
+    """Keep a plan as a draft, for a division or else all that the agency answers for.
+
+    Raises ``PLAN_REFUSED`` with a pointer for each fault.
+    """
     quotas: dict[str, Any] = {name: quota.model_dump() for name, quota in body.quotas.items()}
     errors = rules.check_quotas(quotas, body.class_a_reason)
     if body.year < day_of(now).year:
         errors.append(FieldError("/year", "not past"))
+    jurisdiction = await jurisdiction_of(session, actor)
+    division = body.division or jurisdiction
+    if not division.startswith(jurisdiction):
+        errors.append(FieldError("/division", f"within {jurisdiction}"))
     participants = [await _participant(session, code, index) for index, code in enumerate(body.participants)]
     known = {item.code for each in (agency_of(actor), *participants) for item in await store.items(session, each)}
     errors += [
@@ -120,7 +127,8 @@ async def add_plan(session: AsyncSession, actor: Actor, now: datetime, body: Pla
         state="draft",
         created_by=actor.id,
         created_at=now,
-        **body.model_dump(exclude={"quotas", "participants"}),
+        **body.model_dump(exclude={"division", "quotas", "participants"}),
+        division=division,
         participants=participants,
         quotas=quotas,
     )

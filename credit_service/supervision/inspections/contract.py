@@ -80,7 +80,9 @@ class PlanWrite(Strict):
     year: int = ApiField(ge=2020, le=2100, description="计划年度")
     items: list[Code] = ApiField(min_length=1, max_length=50, description="抽查事项")
     participants: list[str] = ApiField(default_factory=list, max_length=20, description="联合抽查单位 (部门联合双随机)")
-    division: str = ApiField(default="", pattern=r"^(\d{2}(\d{2}(\d{2})?)?)?$", description="行政区划前缀")
+    division: str = ApiField(
+        default="", pattern=r"^(\d{2}(\d{2}(\d{2})?)?)?$", description="行政区划前缀，默认本机关辖区"
+    )
     industry: str = ApiField(default="", pattern=r"^([A-T](\d{2})?)?$", description="行业门类或大类")
     quotas: dict[Literal["A", "B", "C", "D"], Quota] = ApiField(description="各类别抽查比例和频次")
     class_a_reason: CleanText | None = ApiField(

@@ -14,6 +14,8 @@ import asyncpg
 import orjson
 from hypothesis import strategies as st
 
+from credit_service.accounts import commands as accounts
+from credit_service.accounts.models import AgencyWrite
 from credit_service.identity.uscc import compose
 from credit_service.platform.clock import Clock
 from credit_service.platform.context import Actor
@@ -22,9 +24,10 @@ from credit_service.platform.days import day_of
 from credit_service.records.models import State
 from credit_service.supervision.classes import commands, documents, runs
 from credit_service.supervision.classes.rules import Facts, RecordFact, RuleSet
-from tests.api import AGENCY, AGENCY_NAME, CATALOGUE
+from tests.api import AGENCY, AGENCY_NAME, CATALOGUE, Api
 from tests.conftest import NOW
 
+PROVINCE = compose("11", "500000", "00928000")
 SHIPPED = documents.shipped()["example-general"]
 EXAMPLE: RuleSet = documents.build(SHIPPED, CATALOGUE)
 ITEMS = (
@@ -244,3 +247,14 @@ async def check_exact(owner: asyncpg.Connection[Any]) -> None:
     assert sorted(map(tuple, await owner.fetch(TAGGED))) == sorted(map(tuple, await owner.fetch(EXPANDED)))
     newest = await owner.fetch("SELECT DISTINCT ON (uscc) uscc, risk_class FROM class_history ORDER BY uscc, id DESC")
     assert dict(map(tuple, newest)) == dict(map(tuple, await owner.fetch("SELECT uscc, risk_class FROM entity_class")))
+
+
+async def below_a_province(api: Api) -> None:
+    """Give the bureau of the tests an authority above it."""
+    async with api.database.transaction() as session:
+        setup = Actor("test", "setup")
+        body = AgencyWrite(name="重庆市市场监督管理局", division="500000", level="province", grants=[])
+        await accounts.put_agency(session, CATALOGUE, setup, api.clock.now(), PROVINCE, body)
+        bureau = await accounts.read_agency(session, AGENCY)
+        body = AgencyWrite(**bureau.model_dump(exclude={"uscc"}) | {"parent_uscc": PROVINCE})
+        await accounts.put_agency(session, CATALOGUE, setup, api.clock.now(), AGENCY, body)

@@ -14,22 +14,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from credit_service.accounts import commands as accounts
-from credit_service.accounts.models import AgencyWrite
 from credit_service.accounts.rules import Role
-from credit_service.identity.uscc import compose
 from credit_service.platform.clock import FixedClock
-from credit_service.platform.context import Actor
 from credit_service.platform.database import Database
 from credit_service.platform.errors import Problem
 from credit_service.supervision.classes import commands, documents, recompute, runs, store
 from credit_service.supervision.classes.rules import NO_RULE_SET, Facts, chosen, evaluate
 from tests.api import AGENCY, CATALOGUE, OTHER_AGENCY, Api
 from tests.conftest import NOW
-from tests.supervision.classes.support import FIRST, SECOND, SHIPPED, check_exact, company, enter, penalty_fact
+from tests.supervision.classes.support import (
+    FIRST,
+    PROVINCE,
+    SECOND,
+    SHIPPED,
+    below_a_province,
+    check_exact,
+    company,
+    enter,
+    penalty_fact,
+)
 from tests.supervision.classes.test_routes import PATH, second, upload
 
-PROVINCE = compose("11", "500000", "00928000")
 STRICT = SHIPPED | {"name": "strict", "bands": {"B": 1, "C": 2, "D": 3}}
 MILD = SHIPPED | {"name": "mild", "bands": {"B": 900, "C": 950, "D": 999}}
 LIGHT = {"severity": "general"}
@@ -79,7 +84,7 @@ async def classes(owner: asyncpg.Connection[Any]) -> dict[str, tuple[str, UUID]]
 
 
 async def test_a_bureau_sets_its_own_rules(api: Api, owner: asyncpg.Connection[Any]) -> None:
-    await _below_a_province(api)
+    await below_a_province(api)
     await enter(owner, people())
     general = await _set_by(api, PROVINCE, SHIPPED)
     assert general.json()["rule_set"]["division"] == ""
@@ -109,7 +114,7 @@ async def test_a_bureau_sets_its_own_rules(api: Api, owner: asyncpg.Connection[A
 
 async def test_a_bureau_returns_to_the_wider_rules(api: Api, owner: asyncpg.Connection[Any]) -> None:
     """What that would change is seen before; two people retire the bureau's own rule set; nobody keeps its class."""
-    await _below_a_province(api)
+    await below_a_province(api)
     crowd = people()
     await enter(owner, crowd)
     whole = (await _set_by(api, PROVINCE, SHIPPED)).json()["rule_set"]["id"]
@@ -153,16 +158,6 @@ async def test_a_bureau_returns_to_the_wider_rules(api: Api, owner: asyncpg.Conn
     assert [row["action"].split(".")[1] for row in noted] == ["proposed", "activated", "retirement-proposed", "retired"]
     with pytest.raises(asyncpg.CheckViolationError):
         await owner.execute("UPDATE rule_set SET retired_by = retirement_proposed_by WHERE retired_by IS NOT NULL")
-
-
-async def _below_a_province(api: Api) -> None:
-    async with api.database.transaction() as session:
-        setup = Actor("test", "setup")
-        body = AgencyWrite(name="重庆市市场监督管理局", division="500000", level="province", grants=[])
-        await accounts.put_agency(session, CATALOGUE, setup, api.clock.now(), PROVINCE, body)
-        bureau = await accounts.read_agency(session, AGENCY)
-        body = AgencyWrite(**bureau.model_dump(exclude={"uscc"}) | {"parent_uscc": PROVINCE})
-        await accounts.put_agency(session, CATALOGUE, setup, api.clock.now(), AGENCY, body)
 
 
 async def _set_by(api: Api, agency: str, document: dict[str, Any]) -> httpx.Response:

@@ -18,7 +18,7 @@ from credit_service.supervision.inspections.rules import Result
 from tests.api import AGENCY, CATALOGUE, OTHER_AGENCY, Api
 from tests.conftest import NOW
 from tests.records.imports.files import IDENTITY_NUMBER
-from tests.supervision.classes.support import adopt, company, enter, penalty_fact
+from tests.supervision.classes.support import adopt, below_a_province, company, enter, penalty_fact
 from tests.supervision.inspections.test_draw import VERIFY
 
 ITEM = {"code": "food-safety", "name": "食品经营监督检查", "legal_basis": "《食品安全法》第一百一十条"}
@@ -118,6 +118,18 @@ async def test_a_draw_is_fixed_before_the_value_is_known_and_verified_by_anybody
     await api.app.state.journal.close()
     read = await owner.fetch("SELECT uscc FROM access_log WHERE route LIKE '%/openings'")
     assert sorted(row["uscc"] for row in read) == sorted(each.uscc for each in PEOPLE), "a stratum tells a class"
+
+
+async def test_a_plan_is_for_divisions_its_agency_answers_for(registry: Api) -> None:
+    await below_a_province(registry)
+    body = {"title": "抽查", "year": 2026, "items": ["food-safety"], "quotas": QUOTAS, "class_a_reason": "专项整治"}
+    for division in ("50", "500112", "310115"):
+        path, asked = "/v1/inspections/plans", body | {"division": division}
+        refused = await registry.call("POST", path, Role.REGULATOR, json=asked)
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/division")
+    plan = await planned(registry)
+    own = (await call(registry, "GET", f"/v1/inspections/plans/{plan}")).json()
+    assert own["division"] == "500103"
 
 
 async def test_the_published_draw_tells_no_class_and_no_name(registry: Api) -> None:
