@@ -102,7 +102,7 @@ async def read_timeliness(
     stages = [
         Timeliness(
             **row,
-            stage_label=rules.label_of(row["stage"]),
+            stage_label=rules.label_of(row["stage"]).zh,
             share_in_time=f"{row['met_in_time'] / (row['met'] + row['open_overdue'] + row['cancelled_overdue']):.4f}",
         )
         for row in found

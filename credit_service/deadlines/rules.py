@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import NamedTuple
 
-from credit_service.catalogue.models import Catalogue
+from credit_service.catalogue.models import Catalogue, Words
 from credit_service.catalogue.rule_models import DeadlineRule, ObjectionRule, RepairRule
 from credit_service.catalogue.rules import rule_for
 from credit_service.platform.calendar import Unit, WorkingCalendar, add_calendar
@@ -183,22 +183,22 @@ def stage_rule(
 
 
 _LABELS = {
-    "accept": "受理",
-    "decide": "作出决定",
-    "total": "办结反馈",
-    "flag": "异议标注",
-    "own-decision": "异议处理",
-    "forward": "转送核查",
-    "forwarded-decision": "转办异议处理",
-    "source-decision": "数据来源单位核查",
-    "review": "复核",
-    "cross-province-push": "跨省推送",
-    "stop": "停止公示",
-    "withdraw": "撤回公示",
-    "publish": "公示",
+    "accept": Words("受理", "acceptance"),
+    "decide": Words("作出决定", "decision"),
+    "total": Words("办结反馈", "answer to the applicant"),
+    "flag": Words("异议标注", "mark of the objection"),
+    "own-decision": Words("异议处理", "decision on the objection"),
+    "forward": Words("转送核查", "forwarding for verification"),
+    "forwarded-decision": Words("转办异议处理", "decision on the forwarded objection"),
+    "source-decision": Words("数据来源单位核查", "verification by the source of the data"),
+    "review": Words("复核", "review"),
+    "cross-province-push": Words("跨省推送", "push to another province"),
+    "stop": Words("停止公示", "end of publication"),
+    "withdraw": Words("撤回公示", "withdrawal of what was published"),
+    "publish": Words("公示", "publication"),
 }
 
 
-def label_of(stage: str) -> str:
+def label_of(stage: str) -> Words:
     """A stage in the words of a notice; its own name where the house has none for it."""
-    return _LABELS.get(stage, stage)
+    return _LABELS.get(stage, Words(stage, stage))

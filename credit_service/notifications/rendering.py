@@ -17,12 +17,14 @@ import jinja2
 from jinja2 import meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from credit_service.catalogue.models import Words
 from credit_service.notifications.rules import ANNOUNCED, ANNOUNCED_TOO, VARIABLES, Language, Template
 
 FOLDER = Path(__file__).parent / "templates"
 _LINES = frozenset("\n\t")
 
-Value = str | int | date
+Value = str | int | date | Words
+"""What a text says of its case: ``Words`` in the reader's language, names and what people wrote as they are."""
 
 
 class TemplateError(ValueError):
@@ -101,6 +103,8 @@ def render(template: Template, language: Language, case_reference: str, data: Ma
 
 
 def _spell(value: Value, language: Language) -> str:
+    if isinstance(value, Words):
+        value = value.zh if language is Language.ZH else value.en
     if isinstance(value, date):
         zh = f"{value.year}年{value.month}月{value.day}日"
         return zh if language is Language.ZH else f"{value.day} {value:%B %Y}"

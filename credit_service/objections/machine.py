@@ -6,6 +6,7 @@ then the objection has not been decided for good.
 
 from __future__ import annotations
 
+from credit_service.catalogue.models import Words
 from credit_service.workflows.machine import Gate, Machine, Party, Step
 
 _APPLICANT = frozenset({Party.APPLICANT})
@@ -15,9 +16,9 @@ _VERIFYING = frozenset({"verifying", "answered"})
 _HANDLED = _VERIFYING | {"submitted", "forwarded", "supplement-requested", "review-requested"}
 _UNDECIDED = _VERIFYING | {"submitted", "supplement-requested", "forwarded"}
 _DECISIONS = (
-    ("correct", "更正", "corrected", ("correct-record", "unflag", "tell-subject")),
-    ("remove", "移除", "removed", ("remove-record", "unflag", "tell-subject")),
-    ("uphold", "维持", "upheld", ("unflag",)),
+    ("correct", Words("更正", "correction"), "corrected", ("correct-record", "unflag", "tell-subject")),
+    ("remove", Words("移除", "removal"), "removed", ("remove-record", "unflag", "tell-subject")),
+    ("uphold", Words("维持", "record upheld"), "upheld", ("unflag",)),
 )
 _SUPPLEMENT_TOLD = Gate(
     "objection-supplement-requested",
@@ -32,7 +33,7 @@ def _guards(action: str, *others: str) -> tuple[str, ...]:
     return ("separate-officer", *others, *(("four-eyes",) if action == "remove" else ()))
 
 
-def _decision(action: str, label: str, to: str, effects: tuple[str, ...]) -> Step:
+def _decision(action: str, label: Words, to: str, effects: tuple[str, ...]) -> Step:
     return Step(
         action,
         label,
@@ -48,10 +49,10 @@ def _decision(action: str, label: str, to: str, effects: tuple[str, ...]) -> Ste
     )
 
 
-def _review(action: str, label: str, to: str, effects: tuple[str, ...]) -> Step:
+def _review(action: str, label: Words, to: str, effects: tuple[str, ...]) -> Step:
     return Step(
         f"review-{action}",
-        f"复查{label}",
+        Words(f"复查{label.zh}", f"{label.en} on review"),
         frozenset({"review-requested"}),
         f"reviewed-{to}",
         _HANDLER,
@@ -66,25 +67,26 @@ def _review(action: str, label: str, to: str, effects: tuple[str, ...]) -> Step:
 
 OBJECTION = Machine(
     name="objection",
+    label=Words("异议", "Objection"),
     states={
-        "submitted": "已提交",
-        "supplement-requested": "待补正",
-        "refused": "不予受理",
-        "verifying": "核查中",
-        "forwarded": "已转数据来源单位",
-        "answered": "来源单位已反馈",
-        "corrected": "已更正",
-        "removed": "已移除",
-        "upheld": "维持",
-        "review-requested": "申请复查",
-        "reviewed-corrected": "复查后更正",
-        "reviewed-removed": "复查后移除",
-        "reviewed-upheld": "复查后维持",
-        "withdrawn": "已撤回",
+        "submitted": Words("已提交", "submitted"),
+        "supplement-requested": Words("待补正", "waiting for a supplement"),
+        "refused": Words("不予受理", "not accepted"),
+        "verifying": Words("核查中", "under verification"),
+        "forwarded": Words("已转数据来源单位", "forwarded to the source"),
+        "answered": Words("来源单位已反馈", "answered by the source"),
+        "corrected": Words("已更正", "corrected"),
+        "removed": Words("已移除", "removed"),
+        "upheld": Words("维持", "record upheld"),
+        "review-requested": Words("申请复查", "review requested"),
+        "reviewed-corrected": Words("复查后更正", "corrected on review"),
+        "reviewed-removed": Words("复查后移除", "removed on review"),
+        "reviewed-upheld": Words("复查后维持", "record upheld on review"),
+        "withdrawn": Words("已撤回", "withdrawn"),
     },
     opening=Step(
         "open",
-        "提交",
+        Words("提交", "submission"),
         frozenset(),
         "submitted",
         _APPLICANT,
@@ -94,10 +96,10 @@ OBJECTION = Machine(
         effects=("tell-agency",),
     ),
     steps=(
-        Step("claim", "认领", _HANDLED, None, _HANDLER, effects=("assign",)),
+        Step("claim", Words("认领", "taking over"), _HANDLED, None, _HANDLER, effects=("assign",)),
         Step(
             "request-supplement",
-            "要求补正",
+            Words("要求补正", "request for a supplement"),
             frozenset({"submitted", "verifying"}),
             "supplement-requested",
             _HANDLER,
@@ -106,10 +108,17 @@ OBJECTION = Machine(
             notice="objection-supplement-requested",
             reason=True,
         ),
-        Step("supplement", "补正", frozenset({"supplement-requested"}), None, _APPLICANT, resumes=True),
+        Step(
+            "supplement",
+            Words("补正", "supplement"),
+            frozenset({"supplement-requested"}),
+            None,
+            _APPLICANT,
+            resumes=True,
+        ),
         Step(
             "lapse",
-            "逾期未补正, 视为撤回",
+            Words("逾期未补正, 视为撤回", "lapse for want of a supplement"),
             frozenset({"supplement-requested"}),
             "withdrawn",
             _HANDLER,
@@ -121,7 +130,7 @@ OBJECTION = Machine(
         ),
         Step(
             "accept",
-            "受理并标注",
+            Words("受理并标注", "acceptance"),
             frozenset({"submitted"}),
             "verifying",
             _HANDLER,
@@ -133,7 +142,7 @@ OBJECTION = Machine(
         ),
         Step(
             "refuse",
-            "不予受理",
+            Words("不予受理", "refusal"),
             frozenset({"submitted"}),
             "refused",
             _HANDLER,
@@ -145,7 +154,7 @@ OBJECTION = Machine(
         ),
         Step(
             "forward",
-            "转数据来源单位",
+            Words("转数据来源单位", "verification by the source of the data"),
             frozenset({"verifying"}),
             "forwarded",
             _HANDLER,
@@ -158,7 +167,7 @@ OBJECTION = Machine(
         ),
         Step(
             "extend",
-            "来源单位延期",
+            Words("来源单位延期", "extension for the source"),
             frozenset({"forwarded"}),
             None,
             _SOURCE,
@@ -168,7 +177,7 @@ OBJECTION = Machine(
         ),
         Step(
             "answer",
-            "来源单位反馈",
+            Words("来源单位反馈", "answer of the source"),
             frozenset({"forwarded"}),
             "answered",
             _SOURCE,
@@ -177,7 +186,7 @@ OBJECTION = Machine(
         ),
         Step(
             "concur",
-            "会签, 同意移出",
+            Words("会签, 同意移出", "concurrence in a removal"),
             _VERIFYING | {"review-requested"},
             None,
             _HANDLER,
@@ -187,7 +196,7 @@ OBJECTION = Machine(
         *(_decision(*decision) for decision in _DECISIONS),
         Step(
             "request-review",
-            "申请复查",
+            Words("申请复查", "request for a review"),
             frozenset({"corrected", "removed", "upheld"}),
             "review-requested",
             _APPLICANT,
@@ -198,7 +207,15 @@ OBJECTION = Machine(
             reason=True,
         ),
         *(_review(*decision) for decision in _DECISIONS),
-        Step("withdraw", "撤回申请", _UNDECIDED, "withdrawn", _APPLICANT, effects=("unflag",), ends=True),
+        Step(
+            "withdraw",
+            Words("撤回申请", "withdrawal"),
+            _UNDECIDED,
+            "withdrawn",
+            _APPLICANT,
+            effects=("unflag",),
+            ends=True,
+        ),
     ),
     decisive=frozenset({"refuse", "correct", "remove", "uphold", "review-correct", "review-remove", "review-uphold"}),
     flagged=frozenset({"verifying", "forwarded", "answered", "review-requested"}),

@@ -11,6 +11,7 @@ from credit_service.catalogue.facts import checker_of
 from credit_service.catalogue.rules import item_in_force
 from credit_service.deadlines.rules import Run, due
 from credit_service.notifications.commands import Recipient
+from credit_service.notifications.rendering import Value
 from credit_service.notifications.rules import Template
 from credit_service.objections import rules
 from credit_service.objections.contract import CorrectionDecision
@@ -126,11 +127,11 @@ async def tell_subject(turn: Turn) -> None:
     """The record's subject learns of a change that another asked for."""
     if turn.case.applicant_uscc == turn.case.uscc:
         return
-    data = {
+    data: dict[str, Value] = {
         "entity_name": turn.record.entity_name,
         "agency_name": await accounts.agency_name(turn.session, turn.case.handler_uscc),
         "document_number": turn.record.document_number,
-        "correction": turn.step.label_zh,
+        "correction": turn.step.label,
         "reasons": turn.body.reason or "",
     }
     await parts.owe(turn, Recipient.entity(turn.case.uscc), Template.RECORD_CORRECTED, data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from credit_service.catalogue.models import Words
 from credit_service.workflows.machine import Gate, Machine, Party, Step
 
 _APPLICANT = frozenset({Party.APPLICANT})
@@ -22,25 +23,26 @@ _SUPPLEMENT_TOLD = Gate(
 
 REPAIR = Machine(
     name="repair",
+    label=Words("信用修复", "Credit repair"),
     states={
-        "draft": "草稿",
-        "submitted": "已提交",
-        "supplement-requested": "待补正",
-        "accepted": "已受理",
-        "refused": "不予受理",
-        "under-review": "审查中",
-        "extended": "已延期",
-        "proposed": "待复核",
-        "granted": "准予修复",
-        "rejected": "不予修复",
-        "withdrawn": "已撤回",
-        "revoked": "已撤销",
+        "draft": Words("草稿", "draft"),
+        "submitted": Words("已提交", "submitted"),
+        "supplement-requested": Words("待补正", "waiting for a supplement"),
+        "accepted": Words("已受理", "accepted"),
+        "refused": Words("不予受理", "not accepted"),
+        "under-review": Words("审查中", "under review"),
+        "extended": Words("已延期", "extended"),
+        "proposed": Words("待复核", "proposed for a grant"),
+        "granted": Words("准予修复", "granted"),
+        "rejected": Words("不予修复", "rejected"),
+        "withdrawn": Words("已撤回", "withdrawn"),
+        "revoked": Words("已撤销", "revoked"),
     },
-    opening=Step("open", "起草", frozenset(), "draft", _APPLICANT, guards=("repairable",)),
+    opening=Step("open", Words("起草", "draft"), frozenset(), "draft", _APPLICANT, guards=("repairable",)),
     steps=(
         Step(
             "submit",
-            "提交",
+            Words("提交", "submission"),
             frozenset({"draft"}),
             "submitted",
             _APPLICANT,
@@ -49,11 +51,25 @@ REPAIR = Machine(
             guards=("repairable", "not-barred", "only-one"),
             effects=("tell-agency",),
         ),
-        Step("revise", "修改草稿", frozenset({"draft"}), None, _APPLICANT, effects=("replace-content",)),
-        Step("claim", "认领", _WORKED_ON | {"supplement-requested"}, None, _HANDLER, effects=("assign",)),
+        Step(
+            "revise",
+            Words("修改草稿", "revision of the draft"),
+            frozenset({"draft"}),
+            None,
+            _APPLICANT,
+            effects=("replace-content",),
+        ),
+        Step(
+            "claim",
+            Words("认领", "taking over"),
+            _WORKED_ON | {"supplement-requested"},
+            None,
+            _HANDLER,
+            effects=("assign",),
+        ),
         Step(
             "request-supplement",
-            "要求补正",
+            Words("要求补正", "request for a supplement"),
             frozenset({"submitted", "accepted"}) | _REVIEWED,
             "supplement-requested",
             _HANDLER,
@@ -62,10 +78,17 @@ REPAIR = Machine(
             notice="repair-supplement-requested",
             reason=True,
         ),
-        Step("supplement", "补正", frozenset({"supplement-requested"}), None, _APPLICANT, resumes=True),
+        Step(
+            "supplement",
+            Words("补正", "supplement"),
+            frozenset({"supplement-requested"}),
+            None,
+            _APPLICANT,
+            resumes=True,
+        ),
         Step(
             "lapse",
-            "逾期未补正, 视为撤回",
+            Words("逾期未补正, 视为撤回", "lapse for want of a supplement"),
             frozenset({"supplement-requested"}),
             "withdrawn",
             _HANDLER,
@@ -76,7 +99,7 @@ REPAIR = Machine(
         ),
         Step(
             "accept",
-            "受理",
+            Words("受理", "acceptance"),
             frozenset({"submitted"}),
             "accepted",
             _HANDLER,
@@ -88,7 +111,7 @@ REPAIR = Machine(
         ),
         Step(
             "refuse",
-            "不予受理",
+            Words("不予受理", "refusal"),
             frozenset({"submitted"}),
             "refused",
             _HANDLER,
@@ -99,10 +122,16 @@ REPAIR = Machine(
             ends=True,
             reason=True,
         ),
-        Step("review", "开始审查", frozenset({"accepted"}), "under-review", _HANDLER),
+        Step(
+            "review",
+            Words("开始审查", "beginning of the examination"),
+            frozenset({"accepted"}),
+            "under-review",
+            _HANDLER,
+        ),
         Step(
             "extend",
-            "延期",
+            Words("延期", "extension"),
             frozenset({"under-review"}),
             "extended",
             _HANDLER,
@@ -111,10 +140,17 @@ REPAIR = Machine(
             notice="repair-extended",
             reason=True,
         ),
-        Step("propose", "拟准予, 报复核", _REVIEWED, "proposed", _HANDLER, guards=("separate-officer", "eligible")),
+        Step(
+            "propose",
+            Words("拟准予, 报复核", "proposal to grant"),
+            _REVIEWED,
+            "proposed",
+            _HANDLER,
+            guards=("separate-officer", "eligible"),
+        ),
         Step(
             "grant",
-            "准予修复",
+            Words("准予修复", "grant"),
             _REVIEWED | {"proposed"},
             "granted",
             _HANDLER,
@@ -128,7 +164,7 @@ REPAIR = Machine(
         ),
         Step(
             "reject",
-            "不予修复",
+            Words("不予修复", "rejection"),
             _REVIEWED | {"proposed"},
             "rejected",
             _HANDLER,
@@ -142,7 +178,7 @@ REPAIR = Machine(
         ),
         Step(
             "confirm-push",
-            "登记跨省推送",
+            Words("登记跨省推送", "push to another province"),
             frozenset({"granted"}),
             None,
             _HANDLER,
@@ -150,11 +186,16 @@ REPAIR = Machine(
             reason=True,
         ),
         Step(
-            "withdraw", "撤回申请", _WORKED_ON | {"draft", "supplement-requested"}, "withdrawn", _APPLICANT, ends=True
+            "withdraw",
+            Words("撤回申请", "withdrawal"),
+            _WORKED_ON | {"draft", "supplement-requested"},
+            "withdrawn",
+            _APPLICANT,
+            ends=True,
         ),
         Step(
             "revoke",
-            "撤销修复",
+            Words("撤销修复", "revocation"),
             frozenset({"granted"}),
             "revoked",
             _HANDLER,

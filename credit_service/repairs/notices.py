@@ -21,22 +21,18 @@ async def tell(turn: Turn) -> None:
 
 async def _data(turn: Turn, template: Template) -> Mapping[str, Value]:
     case, today, reasons = turn.case, day_of(turn.now), turn.body.reason or ""
-    barred: date = case.barred_until or today
+    day = turn.said.get("apply_again_from")
+    again: Value = date.fromisoformat(day) if day else ""
     given: Mapping[Template, Mapping[str, Value]] = {
         Template.REPAIR_ACCEPTED: {"accepted_on": today},
-        Template.REPAIR_REFUSED: {"reasons": _with_day(turn, reasons)},
+        Template.REPAIR_REFUSED: {"reasons": reasons, "apply_again_from": again},
         Template.REPAIR_SUPPLEMENT_REQUESTED: {"materials": reasons, "supplement_by": case.supplement_until or today},
         Template.REPAIR_EXTENDED: {"reasons": reasons},
         Template.REPAIR_GRANTED: {"decided_on": today},
-        Template.REPAIR_REJECTED: {"decided_on": today, "reasons": _with_day(turn, reasons)},
-        Template.REPAIR_REVOKED: {"decided_on": today, "reasons": reasons, "barred_until": barred},
+        Template.REPAIR_REJECTED: {"decided_on": today, "reasons": reasons, "apply_again_from": again},
+        Template.REPAIR_REVOKED: {"decided_on": today, "reasons": reasons, "barred_until": case.barred_until or ""},
     }
     data = given[template]
     if template in (Template.REPAIR_ACCEPTED, Template.REPAIR_EXTENDED):
         return {**data, "decide_by": notices.decide_by(turn, "decide", "total")}
     return data
-
-
-def _with_day(turn: Turn, reasons: str) -> str:
-    again = turn.said.get("apply_again_from")
-    return f"{reasons}\n可于{again}起再次申请。" if again else reasons

@@ -323,7 +323,7 @@ async def _move(turn: Turn, acting: frozenset[Party]) -> None:
     case.state, case.returns_to = rules.next_state(step, case.state, case.returns_to)
     if case.submitted_at is None and "received" in step.events:
         case.submitted_at = now
-    await timing.advance(turn.session, turn.actor, now, case, step, turn.plan, turn.body.reason or step.label_zh)
+    await timing.advance(turn.session, turn.actor, now, case, step, turn.plan, turn.body.reason or step.label.zh)
     if step.ends:
         on_time = timing.was_on_time(turn.plan)
         case.closed_at, case.on_time = now, on_time

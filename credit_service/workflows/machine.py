@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from credit_service.catalogue.models import Words
+
 
 class Party(StrEnum):
     """Who acts in a case."""
@@ -42,7 +44,7 @@ class Step:
     """
 
     action: str
-    label_zh: str
+    label: Words
     sources: frozenset[str]
     to: str | None
     by: frozenset[Party]
@@ -68,13 +70,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Machine:
-    """A workflow: its states with their Chinese labels, the step that opens a case, and the others.
+    """A workflow: its states in words, the step that opens a case, and the others.
 
     ``flagged`` are the states in which the record is marked as objected to; ``decisive`` the actions that decide.
     """
 
     name: str
-    states: Mapping[str, str]
+    label: Words
+    states: Mapping[str, Words]
     opening: Step
     steps: tuple[Step, ...]
     decisive: frozenset[str]
@@ -115,13 +118,13 @@ class Machine:
 
     def drawing(self) -> str:
         """The machine as a Mermaid state diagram."""
-        lines = ["stateDiagram-v2", f"    [*] --> {_id(self.initial)}: {self.opening.label_zh}"]
-        lines += [f"    {_id(state)}: {label} {state}" for state, label in self.states.items()]
+        lines = ["stateDiagram-v2", f"    [*] --> {_id(self.initial)}: {self.opening.label.zh}"]
+        lines += [f"    {_id(state)}: {label.zh} {state}" for state, label in self.states.items()]
         for step in self.steps:
             for state in sorted(step.sources):
                 for target in self._targets(step, state):
                     if target != state:
-                        lines.append(f"    {_id(state)} --> {_id(target)}: {step.label_zh} {step.action}")
+                        lines.append(f"    {_id(state)} --> {_id(target)}: {step.label.zh} {step.action}")
         lines += [f"    {_id(state)} --> [*]" for state in sorted(self.closed)]
         return "\n".join(lines)
 
@@ -146,7 +149,7 @@ def _row(step: Step) -> str:
     limits += ["pauses all"] * step.pauses + ["resumes all"] * step.resumes
     to = step.to or ("back" if step.resumes else "(stays)")
     cells = (
-        f"{step.label_zh} `{step.action}`",
+        f"{step.label.zh} `{step.action}`",
         ", ".join(sorted(step.by)),
         ", ".join(sorted(step.sources)) or "-",
         to,

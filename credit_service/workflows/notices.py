@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import date
 
 from credit_service.accounts import commands as accounts
+from credit_service.catalogue.models import Words
 from credit_service.deadlines.rules import last_day_of
 from credit_service.entities import commands as entities
 from credit_service.notifications.commands import Recipient
@@ -13,6 +14,8 @@ from credit_service.notifications.rendering import Value
 from credit_service.notifications.rules import Template
 from credit_service.workflows import parts, timing
 from credit_service.workflows.commands import Turn
+
+_STATUTORY = Words("法定期限届满", "the end of the statutory time-limit")
 
 
 async def tell_applicants(turn: Turn, template: Template, data: Mapping[str, Value]) -> None:
@@ -26,7 +29,7 @@ async def tell_applicants(turn: Turn, template: Template, data: Mapping[str, Val
         await parts.owe(turn, Recipient.entity(uscc), template, both | dict(data))
 
 
-def decide_by(turn: Turn, *stages: str) -> date | str:
+def decide_by(turn: Turn, *stages: str) -> date | Words:
     """The last day of the first of these stages that runs, as a notice names it."""
     row = timing.due_of(turn.plan, *stages)
-    return last_day_of(row.due_at) if row is not None and row.due_at is not None else "法定期限届满"
+    return last_day_of(row.due_at) if row is not None and row.due_at is not None else _STATUTORY

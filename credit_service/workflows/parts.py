@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from credit_service.accounts import commands as accounts
+from credit_service.catalogue.models import Words
 from credit_service.notifications import commands as notifications
 from credit_service.notifications.commands import Recipient
 from credit_service.notifications.rendering import Value
@@ -70,10 +71,11 @@ async def tell_source(turn: Turn) -> None:
 
 
 async def _tell_agency(turn: Turn, agency: str) -> None:
+    machine, label = turn.workflow.machine, turn.step.label
     data: dict[str, Value] = {
         "agency_name": await accounts.agency_name(turn.session, agency),
         "entity_name": turn.record.entity_name,
-        "matter": f"{turn.step.label_zh} {turn.case.type}.{turn.step.action}",
+        "matter": Words(f"{machine.label.zh}: {label.zh}", f"{machine.label.en}: {label.en}"),
         "received_on": day_of(turn.now),
     }
     await owe(turn, Recipient.agency(agency), Template.CASE_RECEIVED, data)

@@ -170,7 +170,7 @@ def add_actions(router: APIRouter, workflow: Workflow, path: str) -> None:
             _endpoint(workflow, step, workflow.bodies[step.action]),
             methods=["POST"],
             response_model=CaseRead,
-            summary=f"{step.label_zh} {step.action}",
+            summary=f"{step.label.zh} {step.action}",
             name=f"{workflow.machine.name} {step.action}",
         )
 

@@ -34,7 +34,7 @@ _PLAIN = (
 def view(machine: Machine, case: Case, *, officer: bool) -> CaseView:
     """A case; an officer's name is the agency's own business."""
     shown = {name: getattr(case, name) for name in _PLAIN}
-    return CaseView(**shown, state_zh=machine.states[case.state], assignee=case.assignee if officer else None)
+    return CaseView(**shown, state_zh=machine.states[case.state].zh, assignee=case.assignee if officer else None)
 
 
 def read(
@@ -61,7 +61,7 @@ async def actions(
         version=case.version,
         actions=[
             ActionView(
-                action=step.action, label_zh=step.label_zh, until=_until(step, deadlines), needs_reason=step.reason
+                action=step.action, label_zh=step.label.zh, until=_until(step, deadlines), needs_reason=step.reason
             )
             for step in possible
         ],
@@ -83,7 +83,7 @@ async def timeline(
 ) -> Timeline:
     """Every step as its audit event holds it, with the time-limits."""
     officer = bool({Party.HANDLER, Party.SOURCE} & set(parties))
-    labels = {step.action: step.label_zh for step in (machine.opening, *machine.steps)} | {HANDED_OVER: "移交承继单位"}
+    labels = {step.action: step.label.zh for step in (machine.opening, *machine.steps)} | {HANDED_OVER: "移交承继单位"}
     entries = []
     for event in await store.events(session, case):
         account = account_of(event)

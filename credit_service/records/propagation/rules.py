@@ -8,7 +8,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from uuid import UUID
 
-from credit_service.catalogue.models import Catalogue, Item
+from credit_service.catalogue.models import Catalogue, Item, Words
 from credit_service.catalogue.rule_models import DeadlineRule
 from credit_service.catalogue.rules import rule_for
 from credit_service.deadlines.rules import JURISDICTIONS, Run, due, local_rule
@@ -187,15 +187,16 @@ def reference_of(caused_at: datetime, identifier: UUID) -> str:
 
 
 _RECEIVERS = {
-    Receiver.CREDIT_CHINA: "信用中国",
-    Receiver.ENTERPRISE_PUBLICITY: "国家企业信用信息公示系统",
-    Receiver.REGISTRATION_PLACE: "登记地",
-    Receiver.AGENCY: "单位",
+    Receiver.CREDIT_CHINA: Words("信用中国", "Credit China"),
+    Receiver.ENTERPRISE_PUBLICITY: Words("国家企业信用信息公示系统", "the national enterprise publicity system"),
+    Receiver.REGISTRATION_PLACE: Words("登记地", "the place of registration"),
+    Receiver.AGENCY: Words("单位", "the agency"),
 }
 
 
-def stage_of(receiver_type: str, receiver: str, number: int) -> str:
+def stage_of(receiver_type: str, receiver: str, number: int) -> Words:
     """What is overdue, in the words of a notice."""
     kind = Receiver(receiver_type)
     named = "" if receiver == kind.value else f" {receiver}"
-    return f"信息同步 {_RECEIVERS[kind]}{named} {number}项"
+    zh, en = _RECEIVERS[kind]
+    return Words(f"信息同步 {zh}{named} {number}项", f"propagation to {en}{named}, records: {number}")
