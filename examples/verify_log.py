@@ -2,9 +2,9 @@
 
     python verify_log.py FOLDER --key 'origin+keyid+base64' [--since CHECKPOINT] [--hashes-only]
 
-A folder is in the layout of c2sp.org/tlog-tiles. What is checked:
-the signature on the head (c2sp.org/signed-note, Ed25519), every entry against its hash, every hash up to the root
-(RFC 6962 section 2.1), and that a head seen before is the head of a prefix. Exit 0 only if something was checked.
+A folder is in the layout of c2sp.org/tlog-tiles. What is checked: the signature on the head (c2sp.org/signed-note,
+Ed25519), every entry against its hash, every hash up to the root (RFC 6962 section 2.1), that nothing else lies beside
+them, and that a head seen before is the head of a prefix. Exit 0 only if something was checked.
 """
 
 import argparse
@@ -12,14 +12,11 @@ import base64
 import pathlib
 import struct
 import sys
+from functools import reduce
 from hashlib import sha256
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-
-class Fault(Exception):
-    pass
 
 
 def leaf(entry: bytes) -> bytes:
@@ -39,13 +36,7 @@ def add(stack: list[tuple[int, bytes]], found: bytes) -> None:
 
 
 def root(stack: list[tuple[int, bytes]]) -> bytes:
-    if not stack:
-        return sha256(b"").digest()
-    hashes = [found for _, found in stack]
-    top = hashes.pop()
-    while hashes:
-        top = node(hashes.pop(), top)
-    return top
+    return reduce(lambda top, left: node(left, top), [found for _, found in reversed(stack)])
 
 
 def open_head(note: str, keys: list[str]) -> tuple[str, int, bytes]:
@@ -62,11 +53,11 @@ def open_head(note: str, keys: list[str]) -> tuple[str, int, bytes]:
             if (name, raw[:4].hex()) != (key_name, key_id) or name != origin or public[0] != 1:
                 continue
             if sha256(f"{name}\n".encode() + public).hexdigest()[:8] != key_id:
-                raise Fault("key id does not match the key")
+                raise ValueError("key id does not match the key")
             Ed25519PublicKey.from_public_bytes(public[1:]).verify(raw[4:], (text + "\n").encode())
             signed = True
     if not signed:
-        raise Fault("checkpoint not signed by a trusted key")
+        raise ValueError("checkpoint not signed by a trusted key")
     return origin, int(size), base64.b64decode(top)
 
 
@@ -76,12 +67,8 @@ def name_of(number: int, width: int) -> str:
     return "/".join(["x" + part for part in parts[:-1]] + parts[-1:]) + (f".p/{width}" if width < 256 else "")
 
 
-def read(folder: pathlib.Path, level: str, number: int, width: int) -> bytes | None:
-    for shown in (width, 256):
-        file = folder / "tile" / level / name_of(number, shown)
-        if file.is_file():
-            return file.read_bytes()
-    return None
+def hashes_of(tile: bytes) -> list[bytes]:
+    return [tile[place : place + 32] for place in range(0, len(tile), 32)]
 
 
 def entries_of(bundle: bytes) -> list[bytes]:
@@ -90,41 +77,55 @@ def entries_of(bundle: bytes) -> list[bytes]:
         (length,) = struct.unpack_from(">H", bundle, place)
         found.append(bundle[place + 2 : place + 2 + length])
         place += 2 + length
+    if place != len(bundle):
+        raise ValueError("an entry is cut off")
+    return found
+
+
+def read(folder: pathlib.Path, number: int, width: int, looked: set[pathlib.Path]) -> list[bytes] | None:
+    """What a file of hashes or entries holds. Those of older heads, which lie beside it, must begin as it does."""
+    there, parse = folder / name_of(number, width), entries_of if folder.name == "entries" else hashes_of
+    if not there.is_file():
+        return None
+    found = parse(there.read_bytes())
+    for older in (folder / f"{name_of(number, 256)}.p").glob("*"):
+        if int(older.name) > width or parse(older.read_bytes()) != found[: int(older.name)]:
+            raise ValueError(f"{older} is not of this log")
+        looked.add(older)
+    looked.add(there)
     return found
 
 
 def verify_folder(folder: pathlib.Path, keys: list[str], since: str | None, hashes_only: bool) -> str:  # noqa: C901
-    head = folder / "checkpoint"
-    if not head.is_file():
-        raise Fault(f"no checkpoint in {folder}")
-    origin, size, top = open_head(head.read_text(encoding="utf-8"), keys)
-    seen = open_head(since, keys) if since else None
-    if size == 0 or (seen and seen[0] == origin and seen[1] > size):
-        raise Fault("an empty log" if size == 0 else "the log is shorter than one seen before")
+    origin, size, top = open_head((folder / "checkpoint").read_bytes().decode(), keys)
+    seen = open_head(since, keys) if since else (origin, 0, top)
+    if size == 0 or seen[0] != origin or seen[1] > size:
+        raise ValueError("an empty log" if size == 0 else "another log than the one seen before, or a shorter one")
     stack: list[tuple[int, bytes]] = []
-    hashes = entries = 0
+    looked: set[pathlib.Path] = set()
+    entries, levels = 0, (folder / "tile" / "0", folder / "tile" / "entries")
     for number in range((size + 255) // 256):
         width = min(256, size - 256 * number)
-        tile = read(folder, "0", number, width)
-        if tile is None or len(tile) < 32 * width:
-            raise Fault(f"hashes from {256 * number} on are missing")
-        leaves = [tile[32 * place : 32 * place + 32] for place in range(width)]
-        bundle = read(folder, "entries", number, width)
+        leaves, bundle = (read(level, number, width, looked) for level in levels)
+        if leaves is None or len(leaves) != width:
+            raise ValueError(f"hashes from {256 * number} on are missing, or there are others")
         if bundle is not None:
-            computed = [leaf(entry) for entry in entries_of(bundle)[:width]]
-            if computed != leaves:
-                raise Fault(f"entries between {256 * number} and {256 * number + width - 1} are not those in the tree")
+            if [leaf(entry) for entry in bundle] != leaves:
+                raise ValueError(
+                    f"entries between {256 * number} and {256 * number + width - 1} are not those in the tree"
+                )
             entries += width
-        elif not hashes_only or entries:
-            raise Fault(f"entries from {256 * number} on are missing")
-        for found in leaves:
+        for place, found in enumerate(leaves, 256 * number + 1):
             add(stack, found)
-            hashes += 1
-            if seen and seen[0] == origin and hashes == seen[1] and root(stack) != seen[2]:
-                raise Fault("the log does not extend one seen before")
+            if place == seen[1] and root(stack) != seen[2]:
+                raise ValueError("the log does not extend one seen before")
     if root(stack) != top:
-        raise Fault("the root is not the one that was signed")
-    return f"{origin}: {hashes} hashes and {entries} entries checked"
+        raise ValueError("the root is not the one that was signed")
+    if entries != size and (entries or not hashes_only):
+        raise ValueError(f"{size - entries} entries are missing")
+    if {file for level in levels for file in level.rglob("*") if file.is_file()} - looked:
+        raise ValueError("there are files that the signed head does not cover")
+    return f"{origin}: {size} hashes and {entries} entries checked"
 
 
 def main() -> int:
@@ -134,11 +135,11 @@ def main() -> int:
     parser.add_argument("--since", type=pathlib.Path)
     parser.add_argument("--hashes-only", action="store_true")
     told = parser.parse_args()
-    since = told.since.read_text(encoding="utf-8") if told.since else None
     try:
+        since = told.since.read_bytes().decode() if told.since else None
         print(verify_folder(told.place, told.key, since, told.hashes_only))
-    except (Fault, InvalidSignature, ValueError, IndexError, struct.error) as error:
-        print(f"DOES NOT HOLD: {error or type(error).__name__}", file=sys.stderr)
+    except (InvalidSignature, OSError, ValueError, IndexError, struct.error) as error:
+        print(f"DOES NOT HOLD: {type(error).__name__} {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import orjson
 import structlog
 
-from credit_service.audit.events import commitment
 from credit_service.audit.merkle import Frontier
 from credit_service.audit.notes import Checkpoint, Note, NoteError, Signer, Verifier, open_checkpoint
 from credit_service.audit.shards import LogCorruptError, Shard, shards, size_of
@@ -86,23 +85,24 @@ async def sign(connection: AnyConnection, shard: Shard, keys: LogKeys, now: date
     return checkpoint
 
 
-async def close(connection: AnyConnection, shard: Shard, keys: LogKeys, now: datetime) -> None:
+async def close(connection: AnyConnection, shard: Shard, keys: LogKeys, now: datetime) -> Checkpoint | None:
     """Sign what is left of a log whose tail was lost, so that its last entries can be proved. The caller is ``alone``.
 
     These entries stand where they stood under the lost head, which stays what is remembered of this log. A log without
-    any head is not signed: nothing says that its entries are those of the lost one.
+    any head is not signed: nothing says that its entries are those of the lost one. Gives the head that is left.
     Raises ``LogCorruptError``, and then nothing was signed.
     """
     size, frontier = await size_of(connection, shard), Frontier()
-    head = await latest(connection, shard)
+    left: Checkpoint | None = None
     for each in await connection.fetch(_HEADS, shard.number):
         await recompute(connection, shard, frontier, each["size"])
-        _check_head(shard, each["note"], frontier, keys)
+        left = _check_head(shard, each["note"], frontier, keys)
     await recompute(connection, shard, frontier, size)
-    if head is not None and head[0] < size:
+    if left is not None and left.size < size:
         signers = keys.signers(shard.origin)
-        checkpoint = Checkpoint(shard.origin, size, frontier.root())
-        await _publish(connection, shard, checkpoint, _signed(checkpoint, signers, keys), signers, now)
+        left = Checkpoint(shard.origin, size, frontier.root())
+        await _publish(connection, shard, left, _signed(left, signers, keys), signers, now)
+    return left
 
 
 def _signed(checkpoint: Checkpoint, signers: Sequence[Signer], keys: LogKeys) -> Note:
@@ -177,10 +177,10 @@ async def _succeeded(connection: AnyConnection, shard: Shard, lost: Checkpoint) 
         return False
     rows = await connection.fetch(_OPENING, shard.end_sequence)
     said = orjson.loads(rows[0]["canonical"]) if rows else {}
-    return said.get("before") == commitment(b"", lost.text().encode()).hex()
+    return said.get("before") == lost.digest().hex()
 
 
-def _check_head(shard: Shard, note: str, frontier: Frontier, keys: LogKeys) -> None:
+def _check_head(shard: Shard, note: str, frontier: Frontier, keys: LogKeys) -> Checkpoint:
     try:
         head, _ = open_checkpoint(note, keys.verifiers(shard.origin))
     except NoteError as error:
@@ -189,6 +189,7 @@ def _check_head(shard: Shard, note: str, frontier: Frontier, keys: LogKeys) -> N
         raise LogCorruptError("checkpoint-forged", f"{shard.origin}: a note of {head.origin} at {head.size}")
     if head.root != frontier.root():
         raise LogCorruptError("root-differs", f"{shard.origin}: not the tree that was signed at {head.size}")
+    return head
 
 
 async def _leaves(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from credit_service.audit import checkpoints, sequencer
 from credit_service.audit.notes import Checkpoint, NoteError
+from credit_service.audit.sequencer import Before
 from credit_service.audit.shards import LogCorruptError, Shard, alone, open_shard, size_of
 from credit_service.audit.signing import LogKeys
 from credit_service.audit.sm2 import Sm2Signer
@@ -64,16 +65,17 @@ class Log:
     async def reopen(self, connection: AnyConnection, now: datetime) -> Shard:
         """Go on in a new log after the tail of the open one was lost, by a restore to an earlier point.
 
-        Its first entry commits to the last head that was signed of the old log, so the loss stays provable.
+        Its first entry commits to the last head that was signed of the old log and to the one that is left, so the
+        loss stays provable, and any further one is found.
         """
         async with alone(connection, wait=True):
             shard = await open_shard(connection)
             lost = await self._lost(connection, shard) if shard is not None else None
             if shard is None or lost is None:
                 raise LogCorruptError("log-missing", "no log whose tail was lost")
-            await checkpoints.close(connection, shard, self._keys, now)
-            number = shard.number + 1
-            return await sequencer.open_log(connection, number, origin_of(self._base_url, number), now, lost)
+            left = await checkpoints.close(connection, shard, self._keys, now)
+            number, before = shard.number + 1, Before(lost, lossy=True, left=left)
+            return await sequencer.open_log(connection, number, origin_of(self._base_url, number), now, before)
 
     async def _lost(self, connection: AnyConnection, shard: Shard) -> Checkpoint | None:
         """The head that was signed last, when the log no longer reaches it."""
@@ -87,5 +89,5 @@ class Log:
         shard, year = await open_shard(connection), day_of(now).year
         if shard is not None and shard.number >= year:
             return shard
-        closed = await checkpoints.sign(connection, shard, self._keys, now) if shard is not None else None
-        return await sequencer.open_log(connection, year, origin_of(self._base_url, year), now, closed)
+        before = Before(await checkpoints.sign(connection, shard, self._keys, now)) if shard is not None else None
+        return await sequencer.open_log(connection, year, origin_of(self._base_url, year), now, before)

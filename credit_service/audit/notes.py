@@ -166,6 +166,10 @@ class Checkpoint:
     def text(self) -> str:
         return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
 
+    def digest(self) -> bytes:
+        """What the first entry of the log that follows says of this head."""
+        return sha256(self.text().encode()).digest()
+
     @classmethod
     def parse(cls, text: str) -> Checkpoint:
         """The first three lines of a note's text. Raises ``NoteError``."""

@@ -81,13 +81,19 @@ def opening(salt: bytes, fields: Fields, shown: Collection[str]) -> list[dict[st
 
 
 def committed_by(told: Sequence[Mapping[str, Any]]) -> bytes:
-    """The commitment that an opening leads to. Raises ``ValueError`` or ``KeyError`` when it is malformed."""
-    digests = [
-        bytes.fromhex(field["digest"])
-        if "digest" in field
-        else _digest(bytes.fromhex(field["salt"]), field["name"].encode(), field["value"].encode())
-        for field in told
-    ]
-    if any(len(digest) != 32 for digest in digests):
-        raise ValueError("not a digest")
+    """The commitment that an opening leads to. Raises ``ValueError`` or ``KeyError`` when it is malformed.
+
+    A field is shown or it is not: one that gives a digest beside its value would say what nothing commits to.
+    """
+    digests = []
+    for field in told:
+        if "digest" not in field:
+            salt, name, value = bytes.fromhex(field["salt"]), field["name"].encode(), field["value"].encode()
+            if len(salt) != SALT or b"=" in name:
+                raise ValueError("not a salt and a name")
+            digests.append(_digest(salt, name, value))
+        elif field.keys() <= {"name", "digest"} and len(digest := bytes.fromhex(field["digest"])) == 32:
+            digests.append(digest)
+        else:
+            raise ValueError("not a digest alone")
     return sha256(PREFIX + b"".join(digests)).digest()

@@ -13,6 +13,7 @@ whole batches, and the next pass finds the rest.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from credit_service.audit import events
 from credit_service.audit.merkle import leaf_hash, perfect_root
 from credit_service.audit.models import SYSTEM_SUBJECT
 from credit_service.audit.notes import Checkpoint
-from credit_service.audit.shards import Shard, end_of_log
+from credit_service.audit.shards import OPENED, REOPENED, Shard, end_of_log
 from credit_service.audit.tiles import WIDTH, split
 from credit_service.platform.context import Actor
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from credit_service.platform.database import AnyConnection
 
 BATCH = 8192
-OPENED = "log.opened"
 SEQUENCER = Actor("system", "log")
 
 _HORIZON = """
@@ -108,18 +108,26 @@ async def append(connection: AnyConnection, shard: Shard, waiting: Sequence[Wait
         )
 
 
-async def open_log(
-    connection: AnyConnection, number: int, origin: str, now: datetime, closed: Checkpoint | None
-) -> Shard:
+@dataclass(frozen=True, slots=True)
+class Before:
+    """The log before: the last head that was signed of it and, where entries under that were lost, what is left."""
+
+    last: Checkpoint
+    lossy: bool = False
+    left: Checkpoint | None = None
+
+
+async def open_log(connection: AnyConnection, number: int, origin: str, now: datetime, before: Before | None) -> Shard:
     """Begin a log with an entry that commits to the last checkpoint of the one before it."""
     event: Any = events.new_event(
         SEQUENCER,
         now,
-        OPENED,
+        REOPENED if before and before.lossy else OPENED,
         uscc=SYSTEM_SUBJECT,
         subject_type="log",
         subject_id=origin,
-        before=events.commitment(b"", closed.text().encode()) if closed else None,
+        before=before.last.digest() if before else None,
+        after=before.left.digest() if before and before.left else None,
     )
     async with connection.transaction():
         shard = Shard(number, origin, await end_of_log(connection))

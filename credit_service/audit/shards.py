@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from credit_service.platform.database import AnyConnection
 
+OPENED = "log.opened"
+REOPENED = "log.reopened"
+"""The first entry of a log: after a year that ended well, and after a loss that is owned up to."""
+
 LOCK = 0x6C6F67
 """Advisory lock of whoever extends or signs the log."""
 

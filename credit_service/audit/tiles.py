@@ -92,7 +92,7 @@ def unpack(bundle: bytes) -> list[bytes]:
     while place < len(bundle):
         length = int.from_bytes(bundle[place : place + 2], "big")
         entry = bundle[place + 2 : place + 2 + length]
-        if len(entry) != length:
+        if place + 2 > len(bundle) or len(entry) != length:
             raise ValueError("a bundle cut off")
         entries.append(entry)
         place += 2 + length

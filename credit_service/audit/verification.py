@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from credit_service.audit.merkle import Frontier, leaf_hashes, perfect_root
-from credit_service.audit.notes import Checkpoint, NoteError, Verifier, open_checkpoint, signed_by
+from credit_service.audit.notes import Checkpoint, Note, NoteError, Verifier, open_checkpoint, signed_by
 from credit_service.audit.sm2 import Sm2Verifier
-from credit_service.audit.tiles import ENTRIES, HASH, HEIGHT, WIDTH, Tile, path_of, split, tiles_of, unpack
+from credit_service.audit.tiles import ENTRIES, HASH, HEIGHT, WIDTH, Tile, bundles_of, path_of, split, tiles_of, unpack
 
 FAULTS = {
     "log-missing": "没有日志 There is no log here: no checkpoint and no tile",
@@ -21,10 +21,12 @@ FAULTS = {
     "log-empty": "空日志 A log of no entries: nothing was checked",
     "entries-missing": "没有条目 No entry was checked, only hashes",
     "entry-missing": "条目缺失 An entry is gone",
+    "entry-added": "条目多出 There are more entries than were signed",
     "entry-altered": "条目被改 An entry is not the one whose hash is in the tree",
     "entries-reordered": "条目换序 Entries stand in another order",
     "tile-missing": "数据块缺失 Hashes of the tree are gone",
     "tile-altered": "数据块被改 Hashes of the tree do not follow from those below",
+    "files-unsigned": "文件无签名 Files lie in the log that its signed head does not cover",
     "tail-truncated": "尾部截断 The log ends before the size that was signed",
     "root-differs": "树根不符 The tree is not the one that was signed",
     "log-rolled-back": "日志回退 The log is shorter than one seen before",
@@ -59,6 +61,8 @@ class Report:
     entries: int = 0
     signers: list[str] = field(default_factory=list)
     witnesses: list[str] = field(default_factory=list)
+    unproved: set[str] = field(default_factory=set)
+    """Members of an answer that follow from the catalogue or the clock: shown, and for no proof to cover."""
     findings: list[Finding] = field(default_factory=list)
 
     @property
@@ -80,6 +84,12 @@ class Trust:
     hashes_only: bool = False
     sm2: Sm2Verifier | None = None
 
+    def witnesses_of(self, note: Note) -> list[str]:
+        """Who else has signed: each key counts once, however often it is named, and the log's own never do."""
+        own = {key.public for key in self.keys}
+        found = {key.public: key.name for key in signed_by(note, self.witnesses) if key.public not in own}
+        return list(found.values())
+
 
 Read = Callable[[str], bytes | None]
 """The bytes of a file of the log, ``None`` when there is none."""
@@ -96,10 +106,10 @@ def folder_reader(folder: Path) -> Read:
 
 
 def logs_in(folder: Path) -> list[Path]:
-    """A folder that is a log, or that holds one log in each of its folders."""
-    if (folder / "checkpoint").exists() or (folder / "tile").exists():
-        return [folder]
-    return sorted({each.parent for name in ("checkpoint", "tile") for each in folder.glob(f"*/{name}")}) or [folder]
+    """A folder that is a log, and those in it that are; a folder with neither is a log that is missing."""
+    names = ("checkpoint", "tile")
+    own = [folder] if any((folder / name).exists() for name in names) else []
+    return own + sorted({each.parent for name in names for each in folder.glob(f"*/{name}")}) or [folder]
 
 
 def verify_log(read: Read, trust: Trust) -> Report:
@@ -128,7 +138,7 @@ def _checkpoint(read: Read, trust: Trust, report: Report) -> Checkpoint | None:
         return None
     try:
         checkpoint, note = open_checkpoint(text.decode(), trust.keys)
-        report.witnesses = [key.name for key in signed_by(note, trust.witnesses)]
+        report.witnesses = trust.witnesses_of(note)
         report.signers = [key.name for key in signed_by(note, trust.keys)]
     except (NoteError, UnicodeDecodeError) as error:
         report.found("checkpoint-forged", str(error))
@@ -141,12 +151,13 @@ def _checkpoint(read: Read, trust: Trust, report: Report) -> Checkpoint | None:
     return checkpoint
 
 
-def _read_tile(read: Read, tile: Tile, width: int) -> bytes | None:
-    """A tile; where the tree has outgrown a partial one, the beginning of the full one does as well."""
+def _read_tile(read: Read, tile: Tile) -> bytes | None:
+    """A tile as it is; where the tree has outgrown a partial one, the beginning of the full one does as well."""
     found = read(path_of(tile))
     if found is None and tile.width < WIDTH:
         found = read(path_of(tile._replace(width=WIDTH)))
-    return found[:width] if found is not None else None
+        return found[: HASH * tile.width] if found is not None else None
+    return found
 
 
 def _leaves(read: Read, size: int, report: Report) -> list[bytes] | None:
@@ -155,8 +166,11 @@ def _leaves(read: Read, size: int, report: Report) -> list[bytes] | None:
     for tile in tiles_of(size):
         if tile.level:
             break
-        found = _read_tile(read, tile, HASH * tile.width)
-        if found is None or len(found) != HASH * tile.width:
+        found = _read_tile(read, tile)
+        if found is not None and len(found) > HASH * tile.width:
+            report.found("tile-altered", path_of(tile))
+            return None
+        if found is None or len(found) < HASH * tile.width:
             after = any(read(path_of(later)) for later in _later(tile, size))
             report.found("tile-missing" if after else "tail-truncated", path_of(tile))
             return None
@@ -172,29 +186,32 @@ def _later(tile: Tile, size: int) -> Iterator[Tile]:
 def _entries(read: Read, leaves: list[bytes], trust: Trust, report: Report) -> None:
     for number, hashes in enumerate(leaves):
         tile = Tile(ENTRIES, number, len(hashes) // HASH)
-        bundle = read(path_of(tile))
+        bundle, most = read(path_of(tile)), None
         if bundle is None and tile.width < WIDTH:
-            bundle = read(path_of(tile._replace(width=WIDTH)))
+            bundle, most = read(path_of(tile._replace(width=WIDTH))), tile.width
         if bundle is None:
-            if report.entries or not trust.hashes_only:
-                name = "entry-missing" if report.entries else "entries-missing"
-                report.found(name, path_of(tile))
+            some = report.entries or any(read(path_of(each)) is not None for each in bundles_of(report.size))
+            if some or not trust.hashes_only:
+                report.found("entry-missing" if some else "entries-missing", path_of(tile))
             return
-        _compare(bundle, split(hashes), tile, report)
+        _compare(bundle, most, split(hashes), tile, report)
 
 
-def _compare(bundle: bytes, hashes: list[bytes], tile: Tile, report: Report) -> None:
+def _compare(bundle: bytes, most: int | None, hashes: list[bytes], tile: Tile, report: Report) -> None:
     start = tile.number * WIDTH
     try:
-        computed = leaf_hashes(unpack(bundle)[: tile.width])
+        computed = leaf_hashes(unpack(bundle)[:most])
     except ValueError:
         report.found("entry-altered", f"{path_of(tile)}: cut off")
         return
-    report.entries += len(computed)
+    report.entries += min(len(computed), len(hashes))
     if computed == hashes:
         return
-    if len(computed) < len(hashes):
-        lost = next(place for place, leaf in enumerate(hashes) if leaf not in set(computed))
+    if len(computed) > len(hashes):
+        report.found("entry-added", f"{path_of(tile)}: {len(computed)} entries, {len(hashes)} were signed")
+    elif len(computed) < len(hashes):
+        kept = set(computed)
+        lost = next((place for place, leaf in enumerate(hashes) if leaf not in kept), len(computed))
         report.found("entry-missing", f"entry {start + lost}")
     elif sorted(computed) == sorted(hashes):
         report.found("entries-reordered", path_of(tile))
@@ -243,7 +260,7 @@ def _upper(read: Read, hashes: list[bytes], report: Report) -> None:
         for place in range(0, len(hashes), WIDTH):
             part = hashes[place : place + WIDTH]
             tile = Tile(level, place // WIDTH, len(part))
-            found = _read_tile(read, tile, HASH * len(part))
+            found = _read_tile(read, tile)
             if found != b"".join(part):
                 report.found("tile-missing" if found is None else "tile-altered", path_of(tile))
             if len(part) == WIDTH:

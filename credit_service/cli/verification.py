@@ -29,7 +29,9 @@ def verify(
         str | None, typer.Option(help="承诺摘要 For draws: the commitment as it was noted before the draw.")
     ] = None,
     witness: Annotated[list[str] | None, typer.Option("--witness", help="见证人公钥 Repeatable.")] = None,
-    quorum: Annotated[int, typer.Option(min=0, help="至少几个见证人 Witnesses that must have signed.")] = 0,
+    quorum: Annotated[
+        int | None, typer.Option(min=0, help="至少几个见证人 Witnesses that must have signed; without it all named.")
+    ] = None,
     sm2_key: Annotated[
         Path | None,
         typer.Option(help="SM2公钥 File with the SM2 key that must have signed the log's heads.", exists=True),
@@ -40,9 +42,10 @@ def verify(
     ] = False,
 ) -> None:
     """离线核验 Verify offline, trusting the public key alone. Exit 0 only if something was checked and all holds."""
+    from credit_service.audit.folders import verify_folder
     from credit_service.audit.notes import NoteError, open_checkpoint
     from credit_service.audit.sm2 import Sm2UnavailableError, Sm2Verifier
-    from credit_service.audit.verification import Trust, folder_reader, logs_in, verify_log
+    from credit_service.audit.verification import Trust
 
     if not place.exists():
         raise fail(f"log-missing: {place}")
@@ -50,32 +53,31 @@ def verify(
         keys, witnesses = _verifiers(key), _verifiers(witness)
         seen = open_checkpoint(since.read_text(encoding="utf-8"), keys)[0] if since else None
         sm2 = Sm2Verifier.parse(sm2_key.read_text(encoding="utf-8")) if sm2_key else None
-    except NoteError as error:
+    except (NoteError, OSError, UnicodeDecodeError) as error:
         raise fail(f"{error}") from error
-    trust = Trust(keys, witnesses, quorum, seen, hashes_only, sm2)
+    trust = Trust(keys, witnesses, len(set(witnesses)) if quorum is None else quorum, seen, hashes_only, sm2)
     if place.is_file() and since is not None:
         raise fail("--since is for folders: an answer shows one head and not how the log came to it")
     try:
         if place.is_file():
             _verify_file(place, trust, jwks, digest)
         else:
-            _tell([verify_log(folder_reader(folder), trust) for folder in logs_in(place)])
+            _tell(verify_folder(place, trust))
     except Sm2UnavailableError as error:
         raise fail(str(error)) from error
 
 
 def _verify_file(file: Path, trust: Trust, jwks: Path | None, digest: str | None) -> None:
     """What a file is follows from its members: a screening is signed by itself, a draw shows how it was drawn."""
-    import json
-
-    from credit_service.audit.answers import verify_answer
+    from credit_service.audit.answers import read_answer, verify_answer
 
     content = file.read_bytes()
+    document: dict[str, Any] | None
     try:
-        document = json.loads(content)
+        document = read_answer(content)
     except ValueError:
         document = {"jws": None} if content.rstrip().count(b"\n") else None  # lines: a streamed screening
-    if not isinstance(document, dict):
+    if document is None:
         raise fail(f"FAULT answer-unproved at {file}: not an answer of the registry")
     if trust.sm2 is not None and ("jws" in document or "material" in document):
         raise fail("--sm2-key is for the log and what it proves; this was signed by other keys, or by none")
@@ -147,5 +149,7 @@ def _tell(reports: list[Report]) -> None:
             f" checked, signed by {len(report.signers)} keys and {len(report.witnesses)} witnesses:"
             f" {'holds' if report.holds else 'DOES NOT HOLD'}"
         )
+        if report.unproved:
+            typer.echo(f"not for the log to prove (catalogue, clock): {', '.join(sorted(report.unproved))}")
     if not all(report.holds for report in reports):
         raise typer.Exit(1)
