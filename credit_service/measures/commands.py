@@ -100,6 +100,7 @@ def _view(catalogue: Catalogue, consequence: Consequence) -> MeasureView:
         document_number=record.document_number,
         decided_on=record.decided_on,
         authority_name=record.authority_name,
+        disputed_since=record.disputed_since,
     )
 
 

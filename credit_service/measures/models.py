@@ -146,6 +146,7 @@ class MeasureView(BaseModel):
     document_number: str = ApiField(description="决定文书号")
     decided_on: date = ApiField(description="决定日期")
     authority_name: str = ApiField(description="决定机关")
+    disputed_since: datetime | None = ApiField(description="异议处理中, 自 An objection to the record is open (UTC)")
 
 
 class MeasureCheckView(BaseModel):
@@ -210,6 +211,7 @@ class ApplicationView(BaseModel):
     direction: str = ApiField(description="奖惩类型 punishment 惩戒, incentive 激励")
     scenario: str = ApiField(description="应用场景")
     record_id: UUID = ApiField(description="关联信用数据")
+    disputed_since: datetime | None = ApiField(description="异议处理中, 自 An objection to the record is open (UTC)")
     agency_uscc: str = ApiField(description="实施单位统一社会信用代码")
     department: str = ApiField(description="反馈部门")
     content: str = ApiField(description="执行措施内容")

@@ -64,8 +64,15 @@ _STAGES = {"accept": "flag", "verify": "own-decision", "decision": "own-decision
 
 
 def limits(catalogue: Catalogue, rule: ObjectionRule, division: str, today: date) -> Mapping[str, DeadlineRule]:
-    """The deadline rule of each stage, in the jurisdiction of a division."""
-    return {_STAGES.get(stage, stage): found for stage, found in stage_rules(catalogue, rule, division, today).items()}
+    """The deadline rule of each stage, in the jurisdiction of a division.
+
+    Where the mark comes with the acceptance (深圳 art. 50: at once), the acceptance has the national time-limit of the
+    mark: no objection may wait unseen.
+    """
+    found = {_STAGES.get(stage, stage): each for stage, each in stage_rules(catalogue, rule, division, today).items()}
+    if "flag" in found and found["flag"].starts == "accepted":
+        found["flag"] = rule_for(catalogue, "deadline", "objection-flag", today, today) or found["flag"]
+    return found
 
 
 def review_term(catalogue: Catalogue, today: date) -> DeadlineRule:

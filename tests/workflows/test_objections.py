@@ -232,7 +232,7 @@ async def test_shanghai_counts_from_the_material_and_shenzhen_may_extend_the_sou
         ("310115", "opened"): {"flag": 1, "own-decision": 5, "forward": 2},
         ("310115", "forwarded"): {"forwarded-decision": 7, "source-decision": 5},
         ("310115", "extended"): 409,
-        ("440305", "opened"): {},
+        ("440305", "opened"): {"flag": 1},
         ("440305", "forwarded"): {"forwarded-decision": 7, "source-decision": 2},
         ("440305", "extended"): 200,
     }

@@ -7,8 +7,10 @@ from typing import Any
 from urllib.parse import quote
 
 import asyncpg
+import orjson
 import pytest
 
+from credit_service.accounts.rules import Role
 from tests.api import COMPANY
 from tests.audit.support import ledger
 from tests.supervision.screening.listings import listing
@@ -17,11 +19,19 @@ from tests.workflows.support import ANYBODY, COLLEAGUE, OFFICER, REGULATOR, SUBJ
 AUDIENCES = {"public": ANYBODY, "agency": COLLEAGUE, "regulator": REGULATOR, "subject": SUBJECT}
 MARK = "2026-05-06"
 ENTITY, LIST = f"/v1/entities/{COMPANY}", "/v1/lists/serious-dishonesty-government-procurement"
+BARRED = {
+    "uscc": COMPANY,
+    "scenario": "procurement",
+    "measure": "procurement-bar",
+    "content": "两年内禁止参加政府采购活动",
+    "department": "重庆市渝中区财政局",
+    "ends_on": "2028-04-20",
+}
 
 
 def _of(record_id: str, rows: list[dict[str, Any]]) -> Any:
-    (row,) = [row for row in rows if record_id in (row.get("id"), row.get("record_id"))]
-    return row["disputed_since"]
+    (mark,) = {row["disputed_since"] for row in rows if record_id in (row.get("id"), row.get("record_id"))}
+    return mark
 
 
 async def _read(house: House, record_id: str, watchlist: str, name: str) -> dict[str, Any]:
@@ -44,7 +54,21 @@ async def _read(house: House, record_id: str, watchlist: str, name: str) -> dict
     ]
     screened = await house.call("POST", "/v1/screenings", person, json={"codes": [COMPANY]})
     said["screening"] = _of(record_id, screened.json()["result"]["subjects"][0]["hits"])
+    streamed = await house.call("POST", "/v1/screenings/stream", person, content=orjson.dumps({"code": COMPANY}))
+    said["screening stream"] = _of(record_id, orjson.loads(streamed.text.splitlines()[1])["hits"])
+    if person.role is not Role.PUBLIC:
+        check = {"uscc": COMPANY, "scenario": "procurement"}
+        checked = await house.call("POST", "/v1/measure-checks", person, json=check)
+        said["measure check"] = _of(record_id, checked.json()["measures"])
+        taken = (await house.get("/v1/measures/applications", person))["applications"]
+        said["measure taken"] = _of(record_id, taken)
+        versions = (await house.get(f"{record}/versions", person))["versions"]
+        said["versions"] = [
+            each["after"] for each in versions[-1]["differences"] if each["field"].endswith("/disputed_since")
+        ][-1]
     if name == "regulator":
+        hits = (await house.get(f"/v1/watchlists/{watchlist}/hits", person))["entities"]
+        said["watchlist hits"] = _of(record_id, hits[0]["hits"])
         hits = (await house.get(f"/v1/watchlists/{watchlist}/changes", person))["changes"]
         said["watchlist"] = [hit["record"] for hit in hits if hit["subject_id"] == record_id][-1]["disputed_since"]
     for kind in ("csv", "ndjson"):
@@ -61,6 +85,7 @@ async def test_an_objection_is_marked_on_every_surface(
     watched = await house.call("POST", "/v1/watchlists", REGULATOR, json={"name": "重点企业"})
     watchlist = watched.json()["id"]
     await house.call("POST", f"/v1/watchlists/{watchlist}/entities", REGULATOR, json={"add": [COMPANY]})
+    await house.call("POST", "/v1/measures/applications", COLLEAGUE, json=BARRED | {"record_id": record_id})
     async with ledger(house.api.database, house.api.clock, tmp_path / "log") as log:
         await log.sequence()
         path = await house.objection(record_id, ground="wrongly-listed")
