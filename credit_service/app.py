@@ -66,6 +66,7 @@ from credit_service.records.proved_profile import ProvedProfiles
 from credit_service.records.punctuality import router as punctuality_router
 from credit_service.records.routes import router as records_router
 from credit_service.repairs.routes import router as repairs_router
+from credit_service.reports.routes import router as reports_router
 from credit_service.supervision.classes.routes import router as classes_router
 from credit_service.supervision.classes.run_routes import router as class_runs_router
 from credit_service.supervision.classes.statistics import router as statistics_router
@@ -177,6 +178,7 @@ ROUTERS = (
     access_router,
     log_router,
     changes_router,
+    reports_router,
 )
 
 operations = APIRouter(tags=["operations 运行"])

@@ -75,6 +75,7 @@ MATRIX: Mapping[Permission, Row] = {
     Permission.READ_ENTITY: Row("主体信用档案查询", "read an entity's file", _everybody(Scope.AS_SHOWN)),
     Permission.WRITE_ENTITY: Row("主体登记信息报送", "report an entity", {Role.REGISTRAR: _ALL}),
     Permission.READ_RECORD: Row("信用信息记录查询", "read records", _everybody(Scope.AS_SHOWN)),
+    Permission.READ_REPORT: Row("信用报告", "draw up a credit report", _everybody(Scope.AS_SHOWN)),
     Permission.SUBMIT_RECORD: Row("记录报送", "submit a record", {_SUBMITTER: Scope.GRANTED}),
     Permission.CHANGE_RECORD: Row("记录变更", "correct, annul, withdraw, remove, shield a record", {_SUBMITTER: _OWN}),
     Permission.ERASE_RECORD: Row("记录内容删除", "erase an archived record", {Role.ADMINISTRATOR: _ALL}),

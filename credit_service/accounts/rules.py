@@ -47,6 +47,7 @@ class Permission(StrEnum):
     READ_ENTITY = "entity:read"
     WRITE_ENTITY = "entity:write"
     READ_RECORD = "record:read"
+    READ_REPORT = "report:read"
     SUBMIT_RECORD = "record:submit"
     CHANGE_RECORD = "record:change"  # corrections, annulment, removal, shielding of what an agency answers for
     ERASE_RECORD = "record:erase"
@@ -96,6 +97,7 @@ PERMISSIONS: dict[Permission, frozenset[Role]] = {
     Permission.METRICS: EVERYONE,
     Permission.READ_ENTITY: EVERYONE,
     Permission.READ_RECORD: EVERYONE,
+    Permission.READ_REPORT: EVERYONE,
     Permission.READ_LIST: EVERYONE,
     Permission.READ_CATALOGUE: EVERYONE,
     Permission.READ_CALENDAR: EVERYONE,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import and_, func, or_, select
@@ -42,6 +43,28 @@ async def page(
         where.append(or_(at < moment, and_(at == moment, col(AccessLog.id) < access_id)))
     statement = select(AccessLog).where(*where).order_by(col(AccessLog.at).desc(), col(AccessLog.id).desc())
     return (await session.execute(statement.limit(limit + 1))).scalars().all()
+
+
+class AccessesOfAgency(NamedTuple):
+    """How often an agency was shown a file for a purpose, and when last."""
+
+    agency_uscc: str | None
+    purpose: str
+    accesses: int
+    last_at: datetime
+
+
+async def by_agency_and_purpose(session: AsyncSession, uscc: str, disclosed_at: datetime) -> list[AccessesOfAgency]:
+    """What the subject may know of the accesses to its file by then, the newest first."""
+    keys = (col(AccessLog.agency_uscc), col(AccessLog.purpose))
+    last_at = func.max(col(AccessLog.at))
+    statement = (
+        select(*keys, func.count(), last_at)
+        .where(col(AccessLog.uscc) == uscc, col(AccessLog.disclosed_from) <= disclosed_at)
+        .group_by(*keys)
+        .order_by(last_at.desc(), *keys)
+    )
+    return [AccessesOfAgency(*row) for row in await session.execute(statement)]
 
 
 async def read_on(session: AsyncSession, agency_uscc: str, day: date) -> int:

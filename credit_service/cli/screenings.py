@@ -17,7 +17,8 @@ def verify_screening(
     """核验批量核查结果 Whether an answer is what the registry signed, with these keys and nothing else."""
     import orjson
 
-    from credit_service.supervision.screening.signing import SignatureInvalid, verify_answer
+    from credit_service.accounts.document_signatures import SignatureInvalid
+    from credit_service.supervision.screening.signing import verify_answer
 
     try:
         claims = verify_answer(answer.read_bytes(), orjson.loads(keys.read_bytes()))

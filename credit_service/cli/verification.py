@@ -19,11 +19,14 @@ Keys = Annotated[list[str] | None, typer.Option("--key", help="公钥 Verifier k
 def verify(
     place: Annotated[
         Path,
-        typer.Argument(help="日志、答复、核查或抽取 A folder of tiles, or a file: answer, screening, draw."),
+        typer.Argument(
+            help="日志、答复、报告、核查或抽取 A folder of tiles, or a file: answer, report, screening, draw."
+        ),
     ],
     key: Keys = None,
     jwks: Annotated[
-        Path | None, typer.Option(help="核查签名公钥 For screenings: /.well-known/jwks.json of the time.", exists=True)
+        Path | None,
+        typer.Option(help="签名公钥 For reports and screenings: /.well-known/jwks.json of the time.", exists=True),
     ] = None,
     digest: Annotated[
         str | None, typer.Option(help="承诺摘要 For draws: the commitment as it was noted before the draw.")
@@ -79,6 +82,9 @@ def _verify_file(file: Path, trust: Trust, jwks: Path | None, digest: str | None
         document = {"jws": None} if content.rstrip().count(b"\n") else None  # lines: a streamed screening
     if document is None:
         raise fail(f"FAULT answer-unproved at {file}: not an answer of the registry")
+    if "report" in document:
+        _verify_report(document, trust, jwks)
+        return
     if trust.sm2 is not None and ("jws" in document or "material" in document):
         raise fail("--sm2-key is for the log and what it proves; this was signed by other keys, or by none")
     if "jws" in document:
@@ -92,7 +98,8 @@ def _verify_file(file: Path, trust: Trust, jwks: Path | None, digest: str | None
 def _verify_screening(content: bytes, jwks: Path | None) -> None:
     import orjson
 
-    from credit_service.supervision.screening.signing import SignatureInvalid, verify_answer
+    from credit_service.accounts.document_signatures import SignatureInvalid
+    from credit_service.supervision.screening.signing import verify_answer
 
     if jwks is None:
         raise _fault("report-forged", "a screening is verified with --jwks, the keys of the time")
@@ -103,6 +110,30 @@ def _verify_screening(content: bytes, jwks: Path | None) -> None:
     if not claims["count"]:
         raise _fault("report-empty", "no subject")
     typer.echo(f"{claims['count']} subjects checked, holds at {claims['holds_at']}, signed by {claims['iss']}: holds")
+
+
+def _verify_report(document: dict[str, Any], trust: Trust, jwks: Path | None) -> None:
+    """By its signature; with the log's keys also by the proofs that it was asked for with."""
+    import orjson
+
+    from credit_service.accounts.document_signatures import SignatureInvalid
+    from credit_service.audit.answers import verify_answer
+    from credit_service.reports.rules import answer_of
+    from credit_service.reports.signing import verified
+
+    if jwks is None:
+        raise _fault("report-forged", "a report is verified with --jwks, the keys of the time")
+    try:
+        claims = verified(document, orjson.loads(jwks.read_bytes()))
+        answer = answer_of(document["report"])
+    except (SignatureInvalid, KeyError, TypeError, AttributeError, ValueError) as error:
+        raise _fault("report-forged", str(error)) from error
+    typer.echo(
+        f"report {claims['number']} on {claims['sub']}: {claims['records']} records checked,"
+        f" holds at {claims['issued_at']}, signed by {claims['iss']}: holds"
+    )
+    if trust.keys:
+        _tell([verify_answer(answer, trust)])
 
 
 def _verify_draw(document: dict[str, Any], digest: str | None) -> None:

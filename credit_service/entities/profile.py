@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 RECORDS_SHOWN = 100
 """Records that a profile holds, the newest decisions first; the rest is paged at /v1/entities/{uscc}/records."""
+RECORDS_OF_A_REPORT = 10_000
+"""Records that a report holds; one with more says that it is not complete."""
 
 AUDIENCES = ("public", "agency", "regulator", "subject")
 
@@ -84,14 +86,14 @@ WITH shown AS MATERIALIZED (
             AS shared_counts,
         json_build_object('records', count(*), {_COUNTS.format(condition="true")})::text AS whole_counts,
         string_agg(open_text, ',' ORDER BY decided_on DESC, id)
-            FILTER (WHERE visible AND visible_rank <= {RECORDS_SHOWN}) AS public_records,
+            FILTER (WHERE visible AND visible_rank <= :most:) AS public_records,
         string_agg(left(open_text, -1) || ',"visible_to_public":' || visible || ',' || substr(shared_text, 2), ','
             ORDER BY decided_on DESC, id)
-            FILTER (WHERE 'agency' = ANY($3) AND shared AND shared_rank <= {RECORDS_SHOWN}) AS agency_records,
+            FILTER (WHERE 'agency' = ANY($3) AND shared AND shared_rank <= :most:) AS agency_records,
         string_agg(left(open_text, -1) || ',"visible_to_public":' || visible || ',' || left(substr(shared_text, 2), -1)
             || ',"restricted_facts":' || restricted_text || '}}', ','
             ORDER BY decided_on DESC, id)
-            FILTER (WHERE $3 && '{{regulator,subject}}' AND rank <= {RECORDS_SHOWN}) AS whole_records
+            FILTER (WHERE $3 && '{{regulator,subject}}' AND rank <= :most:) AS whole_records
     FROM ranked GROUP BY uscc
 ), base AS MATERIALIZED (
     SELECT e.uscc, :archived: AS archived, coalesce(g.boundary, 'infinity') AS fresh_until,
@@ -128,6 +130,7 @@ RENDER = (
     .replace(":entities:", "entity")
     .replace(":names:", "entity_name n WHERE n.uscc = e.uscc")
     .replace(":archived:", f"({ARCHIVED})")
+    .replace(":most:", str(RECORDS_SHOWN))
     + """
 INSERT INTO profile (uscc, audience, status, etag, fresh_until, rendered_at, body)
 SELECT uscc, audience, status,
@@ -140,14 +143,17 @@ ON CONFLICT (uscc, audience) DO UPDATE SET status = excluded.status, etag = excl
 """
 )
 
-AT = (
+_AT = (
     _RENDERED.replace(":records:", f"({history.RECORDS_AT})")
     .replace(":entities:", f"({history.ENTITIES_AT})")
     .replace(":names:", history.NAMES_AT)
     .replace(":archived:", f"EXISTS (SELECT FROM entity n WHERE n.uscc = e.uscc AND {ARCHIVED})")
     + "SELECT uscc, status, body FROM rendered"
 )
+AT = _AT.replace(":most:", str(RECORDS_SHOWN))
 """The same profile as of $2 from the versions known at $4; nothing is stored."""
+WHOLE_AT = _AT.replace(":most:", str(RECORDS_OF_A_REPORT))
+"""The same with every record, for reports."""
 
 _CHANGED = "INSERT INTO entity_change (uscc) SELECT unnest($1::varchar[]) ON CONFLICT DO NOTHING"
 

@@ -42,15 +42,35 @@ class ProvedProfiles:
         Raises ``PROOF_PENDING`` and ``UNPROVABLE``.
         """
         asked = point or PointInTime(now, NOT_BOUNDED)
+        status, content = await self._read(profile.AT, uscc, audience, asked, now, proof=True)
+        if content is None:
+            return (status, "", b"") if status else None
+        body = orjson.dumps(content)
+        return status, f'"{hashlib.sha256(body).hexdigest()[:32]}"', body
+
+    async def whole(
+        self, uscc: str, audience: Audience, now: datetime, *, proof: bool
+    ) -> tuple[int, dict[str, Any] | None]:
+        """The HTTP status and the present profile with every record, for a report; (0, ``None``) for an unknown code.
+
+        Raises ``PROOF_PENDING`` and ``UNPROVABLE``.
+        """
+        return await self._read(profile.WHOLE_AT, uscc, audience, PointInTime(now, NOT_BOUNDED), now, proof=proof)
+
+    async def _read(
+        self, statement: str, uscc: str, audience: Audience, asked: PointInTime, now: datetime, *, proof: bool
+    ) -> tuple[int, dict[str, Any] | None]:
         pool = await self._database.pool()
         async with (
             pool.acquire() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
-            rows = await connection.fetch(profile.AT, [uscc], asked.as_of, [audience.value], asked.known_at, now)
+            rows = await connection.fetch(statement, [uscc], asked.as_of, [audience.value], asked.known_at, now)
             if not rows or rows[0]["status"] != 200:
-                return (rows[0]["status"], "", b"") if rows else None
+                return (rows[0]["status"] if rows else 0), None
             content: dict[str, Any] = orjson.loads(rows[0]["body"])
+            if not proof:
+                return 200, content
             ids = [UUID(record["id"]) for record in content["records"]]
             rested = await connection.fetch(_RESTED, uscc, asked.as_of, ids, asked.known_at)
             registered = await connection.fetchrow(_REGISTERED, uscc, asked.known_at)
@@ -60,8 +80,7 @@ class ProvedProfiles:
         )
         for record in content["records"]:
             record["proofs"] = proofs[UUID(record["id"])]
-        body = orjson.dumps(content)
-        return 200, f'"{hashlib.sha256(body).hexdigest()[:32]}"', body
+        return 200, content
 
     async def _registration(self, uscc: str, audience: Audience, row: Any) -> dict[str, Any]:
         """The entry of the registration data, and its content unless that says more than the audience may see."""

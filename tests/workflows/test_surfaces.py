@@ -48,6 +48,10 @@ async def _read(house: House, record_id: str, watchlist: str, name: str) -> dict
         "list": _of(record_id, (await house.get(f"{LIST}/entries", person))["records"]),
         "list in the past": _of(record_id, (await house.get(f"{LIST}/entries?{past}", person))["records"]),
     }
+    report = (await house.get(f"{ENTITY}/report", person))["report"]
+    said["report"] = _of(record_id, [record for section in report["sections"] for record in section["records"]])
+    (marks,) = [r["marks"] for section in report["sections"] for r in section["records"] if r["id"] == record_id]
+    said["mark in the report"] = marks[0]["since"] if marks else None
     changes = (await house.get("/v1/changes?limit=1000", person))["changes"]
     said["feed"] = [change["record"] for change in changes if change.get("subject_id") == record_id][-1][
         "disputed_since"

@@ -16,6 +16,7 @@ import asyncpg
 import orjson
 import pytest
 
+from credit_service.accounts.document_signatures import SignatureInvalid
 from credit_service.accounts.rules import Audience, Role
 from credit_service.identity.uscc import compose
 from credit_service.records import bulk
@@ -193,9 +194,9 @@ async def test_the_signature_is_verified_offline_by_ten_lines_of_other_code(api:
         orjson.dumps({"result": answer.json()["result"]}),
         b"",
     ):
-        with pytest.raises(signing.SignatureInvalid):
+        with pytest.raises(SignatureInvalid):
             signing.verify_answer(forged, keys)
-    with pytest.raises(signing.SignatureInvalid):
+    with pytest.raises(SignatureInvalid):
         signing.verify_answer(answer.content, {"keys": []})
     header = json.loads(base64.urlsafe_b64decode(answer.json()["jws"].split(".")[0] + "=="))
     assert header["typ"] == signing.TYPE
@@ -226,9 +227,9 @@ async def test_a_stream_answers_each_line_and_is_signed(api: Api) -> None:
     assert (
         signature["sha256"] == hashlib.sha256(answer.content[: answer.content.rstrip().rindex(b"\n") + 1]).hexdigest()
     )
-    with pytest.raises(signing.SignatureInvalid):
+    with pytest.raises(SignatureInvalid):
         signing.verify_answer(answer.content.replace(b'"status":"known"', b'"status":"unknown"'), keys)
-    with pytest.raises(signing.SignatureInvalid):
+    with pytest.raises(SignatureInvalid):
         signing.verify_answer(answer.content[: answer.content.rstrip().rindex(b"\n") + 1], keys)
 
 
