@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Hashable
 from datetime import datetime
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -34,7 +35,7 @@ Answer = tuple[int, str, bytes]
 """HTTP status (200 or 410), ETag with its quotes, JSON bytes."""
 
 
-class Coalescing(Generic[Key]):
+class Coalescing(ABC, Generic[Key]):
     """Waiting lookups share queries; a subclass answers one batch of keys."""
 
     def __init__(self, database: Database, *, lanes: int = 2) -> None:
@@ -82,8 +83,9 @@ class Coalescing(Generic[Key]):
             if not future.done():
                 future.set_result(found.get(key))
 
+    @abstractmethod
     async def _fetch(self, connection: AnyConnection, keys: list[Key]) -> dict[Key, Answer]:
-        raise NotImplementedError
+        """The answers to a batch; a key without one is unknown."""
 
 
 class Lookup(Coalescing[str]):
