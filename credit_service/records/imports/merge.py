@@ -6,8 +6,8 @@ refused (the stored record is closed) or a correction, which goes the way of a s
 
 from __future__ import annotations
 
-import io
 from collections import Counter
+from collections.abc import AsyncIterator
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -186,6 +186,7 @@ WHERE import_id = $1 AND import_receipt.row_number = s.row_number AND outcome <>
             = lower(regexp_replace(normalize(s.entity_name, NFKC), '\\s', '', 'g'))
     )
 """
+COPY_BYTES = 1 << 18
 _RECEIPT_COLUMNS = ("import_id", "row_number", "outcome", "uscc", "record_id", "errors", "warnings")
 
 
@@ -197,6 +198,13 @@ def stored_event_frame(attribution: bytes, now: datetime) -> tuple[str, str, str
     middle = f'","attribution":"{attribution.hex()}","before":null,"id":"'
     tail = f'","occurred_at":"{rfc3339(now)}","reason":null,"schema":"{SCHEMA}","subject":{{"id":"'
     return '{"action":"record.stored","after":"', middle, tail, '","type":"record","uscc":"', '","version":1}}'
+
+
+async def _pieces(lines: bytes) -> AsyncIterator[bytes]:
+    """Lines for asyncpg's COPY. It wraps a file in a class of its own, a cycle that would hold a whole block until the
+    collector comes by, and reads it in other threads."""
+    for start in range(0, len(lines), COPY_BYTES):
+        yield lines[start : start + COPY_BYTES]
 
 
 Receipt = tuple[UUID, int, str, str | None, UUID | None, str | None, str | None]
@@ -245,7 +253,7 @@ class Merger:
             )  # an earlier block of the same transaction
             staged = {"import_assessment": judged.assessments, "import_staging": judged.staged}
             for table, lines in staged.items():
-                await connection.copy_to_table(table, source=io.BytesIO(lines), columns=STAGED[table], format="text")
+                await connection.copy_to_table(table, source=_pieces(lines), columns=STAGED[table], format="text")
             await self._note_entities(connection)
             await connection.execute(_LOCK)
             concerned = await excluding.items_concerned(connection, self._catalogue)
