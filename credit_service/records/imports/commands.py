@@ -201,7 +201,8 @@ class Importer:
                 merger = merger or self._merger(record, agency)
                 rows += result.judged.rows
                 totals += await merger.merge(session, result.judged)
-                self._refusals += [*result.judged.refused, *merger.take_refusals()]
+                refusals = [*result.judged.refused, *merger.take_refusals()]
+                self._refusals += refusals[: MOST_KEPT_REFUSALS - len(self._refusals)]
             assert record is not None
             if totals[Outcome.REFUSED]:
                 await session.rollback()
@@ -215,7 +216,7 @@ class Importer:
     async def _keep_refusals(self, record: Import, rows: int, totals: Counter[str]) -> Import:
         kept = Counter({name: totals[name] for name in (Outcome.REFUSED.value, "natural_person")})
         async with self._database.transaction() as session:
-            for number, errors in self._refusals[:MOST_KEPT_REFUSALS]:
+            for number, errors in self._refusals:
                 session.add(
                     ImportReceipt(import_id=record.id, row_number=number, outcome=Outcome.REFUSED.value, errors=errors)
                 )
