@@ -19,7 +19,7 @@ from credit_service.deadlines.models import (
     Timeliness,
     TimelinessRead,
 )
-from credit_service.platform.days import day_of, start_of
+from credit_service.platform.days import day_of, start_of, year_before
 from credit_service.platform.errors import INVALID_REQUEST, FieldError, Problem
 from credit_service.platform.http import actor_of, change, json_answer, matches
 from credit_service.platform.idempotency import StoredAnswer
@@ -94,7 +94,7 @@ async def read_timeliness(
     """按时办理率 Share of stages done in time, by agency and stage: met in the period, or overdue in it and open."""
     now = request.app.state.clock.now()
     until = until or day_of(now) + timedelta(days=1)
-    since = since or until - timedelta(days=365)
+    since = since or year_before(until)
     if since >= until:
         raise Problem(INVALID_REQUEST, errors=[FieldError("query:since", "before until")])
     async with request.app.state.database.transaction() as session:

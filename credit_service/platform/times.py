@@ -59,6 +59,7 @@ def _instant(text: str, pointer: str, now: datetime) -> datetime:
         moment = datetime.fromisoformat(text.replace(" ", "+"))
         if moment.tzinfo is None or moment.utcoffset() is None:
             raise ValueError
+        moment = moment.astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise Problem(INVALID_REQUEST, errors=[FieldError(pointer, "a day or an RFC 3339 instant")]) from error
     if moment > now:

@@ -15,7 +15,7 @@ from credit_service.accounts.rules import Permission, Principal, Role
 from credit_service.catalogue.models import Catalogue
 from credit_service.deadlines import calendars
 from credit_service.platform.calendar import WorkingCalendar
-from credit_service.platform.days import day_of, start_of
+from credit_service.platform.days import day_of, start_of, year_before
 from credit_service.platform.errors import INVALID_REQUEST, NOT_FOUND, FieldError, Problem
 from credit_service.records import store
 from credit_service.records.duties import HERE, PUBLISH, duty_rules
@@ -59,7 +59,7 @@ async def read_submissions(
     if principal.role is Role.SUBMITTER and agency != principal.agency_uscc:
         raise Problem(NOT_FOUND)
     until = until or day_of(state.clock.now()) + timedelta(days=1)
-    since = since or until - timedelta(days=365)
+    since = since or year_before(until)
     if not timedelta() < until - since <= timedelta(days=LONGEST_DAYS):
         raise Problem(INVALID_REQUEST, errors=[FieldError("query:since", f"at most {LONGEST_DAYS} days before until")])
     async with state.database.transaction() as session:

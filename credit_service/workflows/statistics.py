@@ -20,12 +20,11 @@ from sqlmodel import col
 
 from credit_service.accounts.dependencies import requires
 from credit_service.accounts.rules import Permission, Principal
-from credit_service.platform.days import day_of, start_of
+from credit_service.platform.days import day_of, start_of, year_before
 from credit_service.platform.errors import INVALID_REQUEST, FieldError, Problem
 from credit_service.workflows.models import Case
 
 router = APIRouter(tags=["statistics 统计"])
-A_YEAR = timedelta(days=365)
 DAY_SECONDS = 86400
 
 GRANTED = {
@@ -92,7 +91,7 @@ async def read_workflow_statistics(
 ) -> WorkflowStatistics:
     """办理情况统计 How cases were decided and how fast, by item, agency or division."""
     end = until or day_of(request.app.state.clock.now()) + timedelta(days=1)
-    begin = since or end - A_YEAR
+    begin = since or year_before(end)
     if begin >= end:
         raise Problem(INVALID_REQUEST, errors=[FieldError("query:since", "before until")])
     async with request.app.state.database.transaction() as session:

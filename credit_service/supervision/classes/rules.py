@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from credit_service.platform.days import day_of, start_of
+from credit_service.platform.days import day_of, days_after, start_of
 from credit_service.platform.errors import ProblemType
 from credit_service.records.models import State
 
@@ -260,7 +260,7 @@ def _moments(facts: Facts, rule_set: RuleSet, at: datetime) -> Iterator[datetime
                 yield start_of(record.decided_on + timedelta(days=days))
     for age in ages(rule_set):
         if facts.established_on is not None:
-            yield start_of(facts.established_on + timedelta(days=age))
+            yield start_of(days_after(facts.established_on, age))
 
 
 def windows(rule_set: RuleSet, item_code: str) -> set[int]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from credit_service.identity import industries
-from credit_service.platform.days import start_of
+from credit_service.platform.days import end_of, start_of
 from credit_service.supervision.classes.rules import CLASSES
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _conditions(filters: Filters, arguments: list[Any], place: str) -> list[str]
         arguments.append(start_of(filters.since_from))
         found.append(f"c.since >= ${len(arguments)}")
     if filters.since_to is not None:
-        arguments.append(start_of(filters.since_to + timedelta(days=1)))
+        arguments.append(end_of(filters.since_to))
         found.append(f"c.since < ${len(arguments)}")
     return found
 
@@ -202,7 +202,7 @@ def _bounds(filters: Filters, order: str, after: Sequence[Any] | None) -> tuple[
     if order != "since":
         return starts[0] if starts else [], None
     if filters.since_to is not None:
-        starts.append([start_of(filters.since_to + timedelta(days=1)), ""])
+        starts.append([end_of(filters.since_to), ""])
     return min(starts, default=[]), start_of(filters.since_from) if filters.since_from is not None else None
 
 
@@ -298,7 +298,7 @@ async def migration(
     Only entities with a change between are looked at; all others stay what the later distribution says they are.
     """
     filters = Filters(division=division, industry=industry)
-    arguments: list[Any] = [start_of(first + timedelta(days=1)), start_of(last + timedelta(days=1))]
+    arguments: list[Any] = [end_of(first), end_of(last)]
     conditions = _conditions(filters, arguments, "now")
     sql = _MIGRATED.format(where=f"WHERE {' AND '.join(conditions)}" if conditions else "")
     found = {(row["before"], row["after"]): row["n"] for row in await connection.fetch(sql, *arguments)}
