@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -42,6 +43,7 @@ from credit_service.platform.clock import Clock
 MOST_PROOF = 63
 MOST_BYTES = 65_536
 TEXT = "text/plain; charset=utf-8"
+_OLD = re.compile(r"old (0|[1-9][0-9]{0,18})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +71,13 @@ def parse_submission(body: bytes) -> Submission:
         first, *proof = lines.split("\n")
         note = parse_note(note_text)
         head = Checkpoint.parse(note.text)
-        word, old = first.split(" ")
         hashes = tuple(base64.b64decode(line, validate=True) for line in proof)
     except (UnicodeDecodeError, ValueError, NoteError, binascii.Error) as error:
         raise Refusal(400) from error
-    sound = separator and word == "old" and old.isdecimal() and str(int(old)) == old and len(proof) <= MOST_PROOF
-    if not sound or int(old) > head.size:
+    old = _OLD.fullmatch(first)
+    if not separator or old is None or len(proof) > MOST_PROOF or int(old[1]) > head.size:
         raise Refusal(400)
-    return Submission(int(old), hashes, head, note)
+    return Submission(int(old[1]), hashes, head, note)
 
 
 def new_key(file: Path, name: str) -> Signer:

@@ -56,6 +56,25 @@ FAILURES: dict[str, tuple[str, ...]] = {
         "records/test_proofs.py::test_an_answer_that_was_changed_does_not_hold",
         "records/test_proofs.py::test_a_profile_that_was_changed_does_not_hold",
     ),
+    "more is there than was signed, and nobody looks at it": (
+        "audit/test_forgeries.py::test_every_forgery_is_found_by_name_and_by_both_verifiers",
+        "audit/test_forgeries.py::test_what_an_older_export_left_must_begin_what_took_its_place",
+    ),
+    "one of several logs is left out": (
+        "audit/test_forgeries.py::test_no_year_is_left_out_cut_back_or_put_in_anothers_place",
+        "audit/test_forgeries.py::test_a_log_that_owned_up_to_a_loss_loses_no_more",
+    ),
+    "a witness counts twice, or the log as its own": (
+        "audit/test_forgeries.py::test_each_witness_counts_once_and_the_log_is_none",
+    ),
+    "a proof is of what is not shown, and what is shown has none": (
+        "records/test_forged_answers.py::test_a_record_says_what_its_proofs_say_and_all_of_it",
+        "records/test_forged_answers.py::test_a_profile_is_proved_whatever_it_calls_itself",
+        "records/test_forged_answers.py::test_what_can_be_read_in_two_ways_is_no_answer",
+    ),
+    "a place in the log is taken for a signed one": (
+        "records/test_proofs.py::test_each_audience_can_prove_what_it_is_shown_and_learns_no_more",
+    ),
     "whoever holds the key and the log writes it anew": (
         "audit/test_witness.py::test_what_a_witness_saw_outlives_it_and_stops_a_rewritten_log",
     ),
@@ -139,6 +158,9 @@ FAILURES: dict[str, tuple[str, ...]] = {
         "audit/test_witness.py::test_the_log_waits_for_no_witness",
         "audit/test_witness.py::test_a_witness_in_another_process",
         "audit/test_sm2.py::test_a_device_signs_and_the_log_does_not_wait_for_one",
+    ),
+    "who is to countersign answers anything at all": (
+        "audit/test_witness.py::test_a_witness_that_answers_anything_keeps_no_other_from_being_asked",
     ),
     "evidence needs the service that made it": (
         "records/test_proofs.py::test_one_command_knows_what_a_file_is",

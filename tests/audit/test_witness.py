@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import asyncpg
 import httpx
 import pytest
 
-from credit_service.audit import keeping
+from credit_service.audit import keeping, witnesses
 from credit_service.audit.export import export
 from credit_service.audit.notes import (
     Checkpoint,
@@ -80,6 +81,8 @@ async def test_the_answers_of_the_protocol(book: Ledger, tmp_path: Path) -> None
 
     assert (await post(b"nonsense")).status_code == 400
     assert (await post(request_body(11, [], first))).status_code == 400, "old beyond the head"
+    for old in (b"9" * 5000, b"00", b"-1", "٣".encode()):
+        assert (await post(request_body(0, [], first).replace(b"old 0", b"old " + old, 1))).status_code == 400, old[:9]
     assert (await post(request_body(0, [b"x" * 32], first))).status_code == 422, "a proof from nothing"
     other = first.replace(ORIGIN, "elsewhere/log")
     assert (await post(request_body(0, [], other))).status_code == 404
@@ -212,6 +215,50 @@ async def test_a_witness_in_another_process(book: Ledger, tmp_path: Path) -> Non
     assert await ask_all(book.connection, [shard], [known], book.clock.now() + timedelta(1)) == {url: "failed"}
     line = await book.connection.fetchval("SELECT line FROM log_cosignature WHERE size = 15")
     assert base64.b64decode(line.split(" ")[2])[:4] == Verifier.parse(vkey).key_id
+
+
+HOSTILE = {
+    "a size of five thousand digits": b"HTTP/1.1 409 C\r\nContent-Type: text/x.tlog.size\r\n\r\n" + b"9" * 5000,
+    "a size in other digits": b"HTTP/1.1 409 C\r\nContent-Type: text/x.tlog.size\r\n\r\n" + "٣".encode(),
+    "an answer without end": b"HTTP/1.1 200 O\r\n\r\n" + b"x" * 200_000,
+    "a signature of another": "HTTP/1.1 200 O\r\n\r\n— other.example/w AAAAAAAAAAAAAAAAAAAAAAAA\n".encode(),
+    "what is no HTTP": b"\0" * 100,
+    "nothing, slowly": b"",
+}
+
+
+async def test_a_witness_that_answers_anything_keeps_no_other_from_being_asked(
+    book: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(witnesses, "TIMEOUT_SECONDS", 2.0)
+    shard = await open_shard(book.connection)
+    assert shard is not None
+
+    async def serve(answer: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer or b"HTTP/1.1 200 O\r\n\r\n")
+        try:
+            while not answer:  # a byte now and then: no single read is long
+                writer.write(b"x")
+                await writer.drain()
+                await asyncio.sleep(0.1)
+        except ConnectionError:
+            pass
+        writer.close()
+
+    servers = [
+        await asyncio.start_server(partial(serve, answer), "127.0.0.1", 0, limit=1 << 20) for answer in HOSTILE.values()
+    ]
+    key = str(new_key(tmp_path / "other.pem", NAME).verifier)
+    asked = [LogWitness(url=f"http://127.0.0.1:{each.sockets[0].getsockname()[1]}", vkey=key) for each in servers]
+    port = free_port()
+    with serving_witness(tmp_path / "w", port, *map(str, book.keys.verifiers(ORIGIN))) as vkey:
+        good = LogWitness(url=f"http://127.0.0.1:{port}", vkey=vkey)
+        outcomes = await ask_all(book.connection, [shard], [*asked, good], book.clock.now())
+    for server in servers:
+        server.close()
+    assert [outcomes[each.url] for each in asked] == ["refused 409", "refused 409", *["failed"] * 4]
+    assert outcomes[good.url] == "signed 10"
 
 
 async def test_the_log_waits_for_no_witness(book: Ledger, database: Database) -> None:
