@@ -66,7 +66,11 @@ WITH shown AS MATERIALIZED (
             'recorded_at', r.recorded_at, 'changed_at', r.changed_at, 'source_uscc', r.source_uscc,
             'rule_version', r.rule_version,
             'explanation', r.explanation, 'shared_facts', r.shared_facts)::text END AS shared_text,
-        r.restricted_facts::text AS restricted_text
+        r.restricted_facts::text AS restricted_text,
+        CASE WHEN r.state = 'shielded' AND r.state_basis ->> 'declaration' IS NOT NULL THEN json_build_object(
+            'text', r.state_basis ->> 'declaration', 'court_name', r.state_basis ->> 'court_name',
+            'ruling_number', r.state_basis ->> 'ruling_number', 'ruled_on', r.state_basis ->> 'ruled_on')::text
+        END AS declaration
     FROM :records: r JOIN catalogue_item i ON i.code = r.item_code
     WHERE r.uscc = ANY($1::varchar[])
 ), ranked AS (
@@ -76,7 +80,7 @@ WITH shown AS MATERIALIZED (
     FROM shown
 ), gathered AS (
     SELECT uscc,
-        min(boundary) AS boundary,
+        min(boundary) AS boundary, string_agg(DISTINCT declaration, ',') AS declarations,
         bool_or(visible AND list_colour = 'red') AS red, bool_or(visible AND list_colour = 'black') AS black,
         bool_or(shared AND list_colour = 'red') AS shared_red,
         bool_or(shared AND list_colour = 'black') AS shared_black,
@@ -98,7 +102,7 @@ WITH shown AS MATERIALIZED (
 ), base AS MATERIALIZED (
     SELECT e.uscc, :archived: AS archived, coalesce(g.boundary, 'infinity') AS fresh_until,
         g.red, g.black, g.shared_red, g.shared_black, g.public_counts, g.shared_counts, g.whole_counts,
-        g.public_records, g.agency_records, g.whole_records,
+        g.public_records, g.agency_records, g.whole_records, g.declarations,
         left(json_build_object('uscc', e.uscc, 'name', e.name, 'category', e.category, 'division', e.division,
             'industry', e.industry, 'registration_status', e.registration_status,
             'established_on', e.established_on, 'deregistered_on', e.deregistered_on,
@@ -111,7 +115,8 @@ WITH shown AS MATERIALIZED (
 ), rendered AS (
     SELECT b.uscc, a.audience, b.fresh_until,
         CASE WHEN b.archived AND a.audience IN ('public', 'agency') THEN 410 ELSE 200 END AS status,
-        b.head || ',"audience":"' || a.audience || '","trust_incentive_subject":' || coalesce(a.red, false)
+        b.head || :declared: || ',"audience":"' || a.audience
+            || '","trust_incentive_subject":' || coalesce(a.red, false)
             || ',"distrust_punishment_subject":' || coalesce(a.black, false)
             || ',"summary":' || coalesce(a.counts, '{{"records" : 0}}')
             || ',"records":[' || coalesce(a.records, '') || ']}}' AS body
@@ -131,6 +136,7 @@ RENDER = (
     .replace(":names:", "entity_name n WHERE n.uscc = e.uscc")
     .replace(":archived:", f"({ARCHIVED})")
     .replace(":most:", str(RECORDS_SHOWN))
+    .replace(":declared:", "coalesce(',\"declarations\":[' || b.declarations || ']', '')")
     + """
 INSERT INTO profile (uscc, audience, status, etag, fresh_until, rendered_at, body)
 SELECT uscc, audience, status,
@@ -148,10 +154,11 @@ _AT = (
     .replace(":entities:", f"({history.ENTITIES_AT})")
     .replace(":names:", history.NAMES_AT)
     .replace(":archived:", f"EXISTS (SELECT FROM entity n WHERE n.uscc = e.uscc AND {ARCHIVED})")
+    .replace(":declared:", "''")
     + "SELECT uscc, status, body FROM rendered"
 )
 AT = _AT.replace(":most:", str(RECORDS_SHOWN))
-"""The same profile as of $2 from the versions known at $4; nothing is stored."""
+"""The same profile as of $2 from the versions known at $4; nothing is stored. Declarations are of the present file."""
 WHOLE_AT = _AT.replace(":most:", str(RECORDS_OF_A_REPORT))
 """The same with every record, for reports."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import parse_qs
 
@@ -47,6 +47,15 @@ class RegistrationProof(BaseModel):
     tlog_proof: str = ApiField(description="离线可验证的证明 C2SP tlog-proof of the event")
 
 
+class DeclarationView(BaseModel):
+    """What is said of an entity while it carries out a reorganisation plan or a settlement (Order 36)."""
+
+    text: str = ApiField(description="声明")
+    court_name: str = ApiField(description="裁定法院")
+    ruling_number: str = ApiField(description="裁定文书号")
+    ruled_on: date = ApiField(description="裁定日期")
+
+
 class ProfileView(BaseModel):
     """An entity's profile as one audience sees it."""
 
@@ -65,6 +74,9 @@ class ProfileView(BaseModel):
     distrust_punishment_subject: bool = ApiField(description="失信惩戒对象")
     summary: dict[str, int] = ApiField(description="分栏目记录数 Records by report section")
     records: list[dict[str, Any]] = ApiField(description="记录, 最近100条 The newest 100 records")
+    declarations: list[DeclarationView] | None = ApiField(
+        default=None, description="重整、和解期间的声明 While records are shielded; with neither proof nor as_of"
+    )
     proof: RegistrationProof | None = ApiField(
         default=None, description="登记信息的日志证明 With ?proof=true; each record then has proofs as well"
     )

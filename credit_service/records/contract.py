@@ -162,7 +162,9 @@ class Shielding(Strict):
     court_name: Reference = ApiField(min_length=2, max_length=200, description="裁定法院")
     ruling_number: DocumentNumber
     ruled_on: date = ApiField(description="裁定日期")
-    declaration: CleanText = ApiField(min_length=4, max_length=2000, description="声明 Declaration shown with the file")
+    declaration: CleanText = ApiField(
+        min_length=4, max_length=2000, description="声明 Shown with the file to everybody"
+    )
 
 
 class Unshielding(Strict):

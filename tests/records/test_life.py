@@ -27,6 +27,7 @@ ANNULMENT = {
         "decided_on": "2026-05-06",
     },
 }
+AUDIENCES = (Role.SUBMITTER, Role.REGULATOR, Role.SUBJECT)
 SHIELDING = {
     "reason": "法院裁定批准重整计划",
     "court_name": "重庆市第五中级人民法院",
@@ -164,6 +165,27 @@ async def test_withdrawal_and_shielding(api: Api) -> None:
     assert only(await shown(api, record_id), *EVERYWHERE)
     assert (await act(api, record_id, "withdrawal", {"reason": "重复报送"})).json()["state"] == "withdrawn"
     assert only(await shown(api, record_id), "regulator", "subject")
+
+
+async def test_a_shielded_file_bears_the_declaration_until_the_plan_fails(api: Api) -> None:
+    """信用中国添加声明: once for each ruling, to everybody, and without a word about the records behind it."""
+    records = [(await api.submit(document_number=f"渝处罚〔2026〕{number}号")).json()["id"] for number in (1, 2)]
+
+    async def declared() -> list[Any]:
+        profiles = [await api.get(f"/v1/entities/{COMPANY}", role) for role in (Role.PUBLIC, *AUDIENCES)]
+        return [profile.json().get("declarations") for profile in profiles]
+
+    assert await declared() == [None] * 4
+    for record_id in records:
+        await act(api, record_id, "shielding", SHIELDING)
+    said = {"text": SHIELDING["declaration"], "ruling_number": "（2026）渝05破1号"}
+    said |= {name: SHIELDING[name] for name in ("court_name", "ruled_on")}
+    assert await declared() == [[said]] * 4
+    assert (await api.get(f"/v1/entities/{COMPANY}")).json()["records"] == []
+    await act(api, records[0], "unshielding", UNSHIELDING)
+    assert await declared() == [[said]] * 4, "the other one is shielded still"
+    await act(api, records[1], "unshielding", UNSHIELDING)
+    assert await declared() == [None] * 4
 
 
 @pytest.mark.parametrize(
