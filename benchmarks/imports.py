@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import csv
 import json
 import random
@@ -130,12 +131,32 @@ async def _import(database: Database, executor: Executor, path: Path, key: str) 
     return time.perf_counter() - began, record
 
 
-def _resident() -> int:
-    """Mebibytes of this process and the judging process."""
+def _processes() -> list[psutil.Process]:
+    """This process and the judging process."""
     process = psutil.Process()
-    return (
-        sum(p.memory_info().rss for p in (process, *process.children(recursive=True)) if p.name() != "postgres") >> 20
-    )
+    return [each for each in (process, *process.children(recursive=True)) if each.name() != "postgres"]
+
+
+def _resident(processes: Sequence[psutil.Process]) -> int:
+    return sum(process.memory_info().rss for process in processes) >> 20
+
+
+@contextlib.asynccontextmanager
+async def _highest() -> AsyncIterator[list[int]]:
+    """Mebibytes resident while the block runs: the most seen so far."""
+    processes = _processes()
+    seen = [_resident(processes)]
+
+    async def watch() -> None:
+        while True:
+            await asyncio.sleep(0.02)
+            seen[0] = max(seen[0], _resident(processes))
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield seen
+    finally:
+        watching.cancel()
 
 
 async def _measure(folder: Path, service: str, owner_url: str, rows: int, entities: int) -> dict[str, Any]:
@@ -152,15 +173,15 @@ async def _measure(folder: Path, service: str, owner_url: str, rows: int, entiti
         await accounts.put_agency(session, load(), ACTOR, SystemClock().now(), AGENCY, body)
     warm = folder / "warm.csv"
     write_file(warm, 50, 50)
-    await _import(database, executor, warm, "warm")
-    idle = _resident()
     path = folder / "rows.csv"
     write_file(path, rows, entities)
+    await _import(database, executor, warm, "warm")
+    idle = _resident(_processes())
     heap = statistics.median([await _copy(owner, path, keyed=False) for _ in range(3)])
     keyed = statistics.median([await _copy(owner, path, keyed=True) for _ in range(3)])
     await owner.execute("DROP TABLE bare")
-    first, record = await _import(database, executor, path, "first")
-    peak = _resident()
+    async with _highest() as peak:
+        first, record = await _import(database, executor, path, "first")
     records = statistics.median([await _copy_stored(owner, folder) for _ in range(3)])
     everything = statistics.median([await _copy_stored(owner, folder, LEFT_BY_AN_IMPORT) for _ in range(3)])
     await owner.execute("DROP TABLE bare")
@@ -187,7 +208,7 @@ async def _measure(folder: Path, service: str, owner_url: str, rows: int, entiti
         "import_of_copy_into_record_table": round(records / first, 4),
         "import_of_copy_into_keyed_text": round(keyed / first, 4),
         "import_of_copy_into_bare_text": round(heap / first, 4),
-        "memory_above_idle_mebibytes": peak - idle,
+        "memory_above_idle_mebibytes": peak[0] - idle,
         "peak_memory_of_this_process_mebibytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
     }
 
