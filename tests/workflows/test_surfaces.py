@@ -11,10 +11,10 @@ import orjson
 import pytest
 
 from credit_service.accounts.rules import Role
-from tests.api import COMPANY
+from tests.api import COMPANY, penalty
 from tests.audit.support import ledger
 from tests.supervision.screening.listings import listing
-from tests.workflows.support import ANYBODY, COLLEAGUE, OFFICER, REGULATOR, SUBJECT, House
+from tests.workflows.support import ANYBODY, CLERK, COLLEAGUE, OFFICER, REGULATOR, SUBJECT, House
 
 AUDIENCES = {"public": ANYBODY, "agency": COLLEAGUE, "regulator": REGULATOR, "subject": SUBJECT}
 MARK = "2026-05-06"
@@ -102,3 +102,26 @@ async def test_an_objection_is_marked_on_every_surface(
         decided = await _read(house, record_id, watchlist, name)
         # The past is as it was at that instant: the decision and the mark's end are of the same one.
         assert decided == dict.fromkeys(marked)
+
+
+async def test_the_mark_outlives_what_the_agency_changes_meanwhile(house: House) -> None:
+    record_id = await house.record()
+    path = await house.objection(record_id)
+    await house.done(path, "accept", OFFICER)
+    again = penalty(decided_on="2026-01-20", facts={"fine_amount": "1300.00", "penalty_content": "罚款一千三百元"})
+    sent = await house.call("POST", "/v1/records", CLERK, json=again)
+    assert (sent.status_code, sent.json()["outcome"]) == (200, "corrected"), sent.text
+    public = await house.get(f"/v1/records/{record_id}")
+    assert (public["facts"]["fine_amount"], public["disputed_since"][:10]) == ("1300.00", MARK)
+    plan = {
+        "reason": "法院裁定批准重整计划",
+        "court_name": "重庆市第五中级人民法院",
+        "ruling_number": "(2026)渝05破1号",
+    }
+    plan |= {"ruling_number": "破1号", "ruled_on": "2026-05-06", "declaration": "本企业正在执行重整计划"}
+    await house.done(f"/v1/records/{record_id}", "shielding", OFFICER, plan)
+    failed = {"reason": "重整计划未能执行", "outcome": "failed", "document_number": "(2026)渝05破1号之二"}
+    await house.done(f"/v1/records/{record_id}", "unshielding", OFFICER, failed | {"decided_on": "2026-05-06"})
+    assert (await house.get(f"/v1/records/{record_id}"))["disputed_since"][:10] == MARK
+    await house.done(path, "uphold", OFFICER, {"reason": "与决定书一致"})
+    assert (await house.get(f"/v1/records/{record_id}"))["disputed_since"] is None
