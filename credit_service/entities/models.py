@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
 
+from pydantic import BaseModel
 from pydantic import Field as ApiField
 from sqlalchemy import ARRAY, Column, Integer, LargeBinary, SmallInteger, String, Text
 from sqlmodel import Field, SQLModel
@@ -140,3 +141,12 @@ class EntityWrite(Strict):
         max_length=500,
         description="校验位不符的准入理由 Reason for admitting a code issued with a wrong check digit",
     )
+
+
+class DeclarationView(BaseModel):
+    """What is said of an entity while it carries out a reorganisation plan or a settlement (Order 36)."""
+
+    text: str = ApiField(description="声明")
+    court_name: str = ApiField(description="裁定法院")
+    ruling_number: str = ApiField(description="裁定文书号")
+    ruled_on: date = ApiField(description="裁定日期")

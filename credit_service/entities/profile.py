@@ -50,6 +50,11 @@ _PUBLIC_MEMBERS = """
     'publicity_from', r.publicity_from, 'publicity_until', r.publicity_until,
     'repair_eligible_from', r.repair_eligible_from, 'disputed_since', r.disputed_since, 'facts', r.public_facts"""
 
+_DECLARATION = """CASE WHEN r.state = 'shielded' AND r.state_basis ->> 'declaration' IS NOT NULL THEN json_build_object(
+            'text', r.state_basis ->> 'declaration', 'court_name', r.state_basis ->> 'court_name',
+            'ruling_number', r.state_basis ->> 'ruling_number', 'ruled_on', r.state_basis ->> 'ruled_on')::text
+        END"""
+
 _RENDERED = f"""
 WITH shown AS MATERIALIZED (
     SELECT r.uscc, i.section, i.list_colour, r.decided_on, r.id,
@@ -67,10 +72,7 @@ WITH shown AS MATERIALIZED (
             'rule_version', r.rule_version,
             'explanation', r.explanation, 'shared_facts', r.shared_facts)::text END AS shared_text,
         r.restricted_facts::text AS restricted_text,
-        CASE WHEN r.state = 'shielded' AND r.state_basis ->> 'declaration' IS NOT NULL THEN json_build_object(
-            'text', r.state_basis ->> 'declaration', 'court_name', r.state_basis ->> 'court_name',
-            'ruling_number', r.state_basis ->> 'ruling_number', 'ruled_on', r.state_basis ->> 'ruled_on')::text
-        END AS declaration
+        {_DECLARATION} AS declaration
     FROM :records: r JOIN catalogue_item i ON i.code = r.item_code
     WHERE r.uscc = ANY($1::varchar[])
 ), ranked AS (
@@ -154,13 +156,14 @@ _AT = (
     .replace(":entities:", f"({history.ENTITIES_AT})")
     .replace(":names:", history.NAMES_AT)
     .replace(":archived:", f"EXISTS (SELECT FROM entity n WHERE n.uscc = e.uscc AND {ARCHIVED})")
-    .replace(":declared:", "''")
     + "SELECT uscc, status, body FROM rendered"
 )
-AT = _AT.replace(":most:", str(RECORDS_SHOWN))
+AT = _AT.replace(":most:", str(RECORDS_SHOWN)).replace(":declared:", "''")
 """The same profile as of $2 from the versions known at $4; nothing is stored. Declarations are of the present file."""
-WHOLE_AT = _AT.replace(":most:", str(RECORDS_OF_A_REPORT))
-"""The same with every record, for reports."""
+_DECLARED_NOW = f"""coalesce((SELECT ',"declarations":[' || string_agg(DISTINCT {_DECLARATION}, ',') || ']'
+    FROM record r WHERE r.uscc = b.uscc AND r.state = 'shielded'), '')"""
+WHOLE_AT = _AT.replace(":most:", str(RECORDS_OF_A_REPORT)).replace(":declared:", _DECLARED_NOW)
+"""The same with every record, and what is declared now: for reports."""
 
 _CHANGED = "INSERT INTO entity_change (uscc) SELECT unnest($1::varchar[]) ON CONFLICT DO NOTHING"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import date, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import parse_qs
 
@@ -18,7 +18,7 @@ from credit_service.accounts.purpose import HEADER, require_purpose
 from credit_service.accounts.rules import PUBLIC, Audience, Permission, Principal, audience_of
 from credit_service.entities import commands
 from credit_service.entities.lookup import Answer, Lookup, PastLookup
-from credit_service.entities.models import EntityWrite
+from credit_service.entities.models import DeclarationView, EntityWrite
 from credit_service.identity.uscc import Uscc
 from credit_service.platform.errors import GONE, INVALID_REQUEST, NOT_FOUND, FieldError, Problem
 from credit_service.platform.http import actor_of, change, json_answer, matches
@@ -45,15 +45,6 @@ class RegistrationProof(BaseModel):
         description="登记信息原文 Canonical JSON, its SHA-256 is the event's after; empty: not for the public"
     )
     tlog_proof: str = ApiField(description="离线可验证的证明 C2SP tlog-proof of the event")
-
-
-class DeclarationView(BaseModel):
-    """What is said of an entity while it carries out a reorganisation plan or a settlement (Order 36)."""
-
-    text: str = ApiField(description="声明")
-    court_name: str = ApiField(description="裁定法院")
-    ruling_number: str = ApiField(description="裁定文书号")
-    ruled_on: date = ApiField(description="裁定日期")
 
 
 class ProfileView(BaseModel):

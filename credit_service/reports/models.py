@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from pydantic import Field as ApiField
 
 from credit_service.accounts.rules import Audience
+from credit_service.entities.models import DeclarationView
 
 
 class Wording(BaseModel):
@@ -59,6 +60,7 @@ class CreditReport(BaseModel):
     registration: dict[str, Any] = ApiField(description="基础信息 Registration data, as in the profile")
     trust_incentive_subject: bool = ApiField(description="守信激励对象")
     distrust_punishment_subject: bool = ApiField(description="失信惩戒对象")
+    declarations: list[DeclarationView] = ApiField(description="重整、和解期间的声明 While records are shielded")
     summary: dict[str, int] = ApiField(description="分栏目记录数 Records by section")
     complete: bool = ApiField(description="是否包含全部记录 False beyond 10,000 records; the rest is paged")
     disputed: int = ApiField(description="异议处理中的记录数")

@@ -39,7 +39,10 @@ _MARKS = {
     "shielded": {"zh": "临时屏蔽", "en": "Temporarily shielded"},
 }
 _NOT_REGISTRATION = frozenset(
-    {"audience", "trust_incentive_subject", "distrust_punishment_subject", "summary", "records", "proof"}
+    {
+        *("audience", "trust_incentive_subject", "distrust_punishment_subject"),
+        *("summary", "records", "declarations", "proof"),
+    }
 )
 
 
@@ -81,6 +84,7 @@ def compose(
         "registration": {name: value for name, value in profile.items() if name not in _NOT_REGISTRATION},
         "trust_incentive_subject": profile["trust_incentive_subject"],
         "distrust_punishment_subject": profile["distrust_punishment_subject"],
+        "declarations": profile.get("declarations", []),
         "summary": profile["summary"],
         "complete": len(records) == profile["summary"]["records"],
         "disputed": sum(record["disputed_since"] is not None for record in records),

@@ -173,7 +173,10 @@ async def test_a_shielded_file_bears_the_declaration_until_the_plan_fails(api: A
 
     async def declared() -> list[Any]:
         profiles = [await api.get(f"/v1/entities/{COMPANY}", role) for role in (Role.PUBLIC, *AUDIENCES)]
-        return [profile.json().get("declarations") for profile in profiles]
+        told = [profile.json().get("declarations") for profile in profiles]
+        reports = [await api.get(f"/v1/entities/{COMPANY}/report", role) for role in (Role.PUBLIC, *AUDIENCES)]
+        assert [report.json()["report"]["declarations"] or None for report in reports] == told
+        return told
 
     assert await declared() == [None] * 4
     for record_id in records:
