@@ -50,6 +50,9 @@ async def apply(session: AsyncSession, caller: Caller, body: RepairApplication) 
     """
     application_id = uuid7()
     held = [await life.held(session, record_id) for record_id in sorted(set(body.record_ids))]
+    for record in held:
+        if body.agent is None:  # an agent says whom it acts for, which the subject sees
+            await may_ask(caller, caller.principal, record)
     if len({record.uscc for record in held}) != 1:
         raise Problem(INVALID_REQUEST, errors=[FieldError("/record_ids", "records of one entity")])
     applicant = filing.applicant_of(caller, held[0].uscc, agent=body.agent, window=body.window)
