@@ -29,6 +29,12 @@ def sign(keys: KeyStore, kind: str, claims: Mapping[str, Any]) -> str:
     return signed
 
 
+def nothing_else(document: Mapping[str, Any], member: str, digest: str) -> None:
+    """Whether a document holds what was signed, its digest, the signature, and no more. Raises ``SignatureInvalid``."""
+    if document.keys() != {"digest", "jws", member} or document["digest"] != digest:
+        raise SignatureInvalid("the document says something beside what was signed")
+
+
 def verified(token: str, kind: str, jwks: Mapping[str, Any], digest: str) -> dict[str, Any]:
     """The claims of a signature over ``digest``. Raises ``SignatureInvalid`` and says what is wrong."""
     try:
@@ -37,7 +43,7 @@ def verified(token: str, kind: str, jwks: Mapping[str, Any], digest: str) -> dic
         if header.get("typ") != kind or not keys:
             raise SignatureInvalid(f"not a signature of type {kind}, or its key is not in the set")
         claims: dict[str, Any] = orjson.loads(jws.verify(token, keys[0], [ALGORITHM]))
-    except JOSEError as error:
+    except (JOSEError, AttributeError, TypeError, ValueError) as error:
         raise SignatureInvalid("the signature does not verify") from error
     if claims.get("sha256") != digest:
         raise SignatureInvalid("the document is not the one that was signed")

@@ -129,7 +129,7 @@ def _verify_report(document: dict[str, Any], trust: Trust, jwks: Path | None) ->
     except (SignatureInvalid, KeyError, TypeError, AttributeError, ValueError) as error:
         raise _fault("report-forged", str(error)) from error
     typer.echo(
-        f"report {claims['number']} on {claims['sub']}: {claims['records']} records checked,"
+        f"report {claims['number']} on {claims['sub']}: registration and {claims['records']} records checked,"
         f" holds at {claims['issued_at']}, signed by {claims['iss']}: holds"
     )
     if trust.keys:

@@ -31,6 +31,7 @@ def verified(document: Mapping[str, Any], jwks: Mapping[str, Any]) -> dict[str, 
     except (KeyError, TypeError) as error:
         raise SignatureInvalid("not a report of the registry") from error
     digest = hashlib.sha256(canonical_json(report)).hexdigest()
+    document_signatures.nothing_else(document, "report", digest)
     claims = document_signatures.verified(token, TYPE, jwks, digest)
     if {**expected, "sha256": digest} != claims:
         raise SignatureInvalid("the report is not the one that was signed")

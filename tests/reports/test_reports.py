@@ -137,6 +137,9 @@ async def test_what_was_signed_and_nothing_else(api: Api) -> None:
     for empty in ({}, {"report": None, "jws": ""}, {"report": {}, "jws": document["jws"]}):
         with pytest.raises(SignatureInvalid):
             signing.verified(empty, jwks)
+    for beside in ({"verdict": "clean"}, {"digest": "0" * 64}):
+        with pytest.raises(SignatureInvalid):
+            signing.verified({**document, **beside}, jwks)
 
 
 @pytest.fixture

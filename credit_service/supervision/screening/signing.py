@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-import orjson
-
 from credit_service.accounts import document_signatures
 from credit_service.accounts.document_signatures import SignatureInvalid
 from credit_service.accounts.keys import KeyStore
+from credit_service.audit.answers import read_answer
 from credit_service.audit.events import canonical_json
 from credit_service.platform.days import rfc3339
 
@@ -27,14 +26,15 @@ def sign(keys: KeyStore, *, issuer: str, holds_at: datetime, count: int, digest:
 def verify_answer(answer: bytes, jwks: Mapping[str, Any]) -> dict[str, Any]:
     """The claims of a stored answer, of ``POST /v1/screenings`` or of its stream. Raises ``SignatureInvalid``."""
     try:
-        document = orjson.loads(answer)
+        document = read_answer(answer)
         digest = hashlib.sha256(canonical_json(document["result"])).hexdigest()
         token, count = document["jws"], len(document["result"]["subjects"])
-    except orjson.JSONDecodeError:
+        document_signatures.nothing_else(document, "result", digest)
+    except ValueError:
         body, _, last = answer.rstrip(b"\n").rpartition(b"\n")
         # The lines between the first, which says for what instant, and the one of totals are the subjects.
         digest, count = hashlib.sha256(body + b"\n").hexdigest(), body.count(b"\n") - 1
-        token = _trailer(last)
+        token = _trailer(last, digest)
     except (KeyError, TypeError) as error:
         raise SignatureInvalid("not an answer of a screening") from error
     claims = document_signatures.verified(token, TYPE, jwks, digest)
@@ -43,8 +43,11 @@ def verify_answer(answer: bytes, jwks: Mapping[str, Any]) -> dict[str, Any]:
     return claims
 
 
-def _trailer(line: bytes) -> str:
+def _trailer(line: bytes, digest: str) -> str:
     try:
-        return str(orjson.loads(line)["jws"])
-    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        trailer = read_answer(line)
+    except ValueError as error:
         raise SignatureInvalid("the stream ends without its signature") from error
+    if trailer.keys() != {"jws", "sha256"} or trailer["sha256"] != digest:
+        raise SignatureInvalid("the stream ends with something else than its signature")
+    return str(trailer["jws"])

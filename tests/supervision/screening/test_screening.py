@@ -192,12 +192,16 @@ async def test_the_signature_is_verified_offline_by_ten_lines_of_other_code(api:
         answer.content.replace(b"published", b"").replace(COMPANY.encode(), OTHER_COMPANY.encode()),
         orjson.dumps(answer.json() | {"jws": await api.token(Role.REGULATOR)}),
         orjson.dumps({"result": answer.json()["result"]}),
+        orjson.dumps(answer.json() | {"verdict": "clean"}),
+        orjson.dumps(answer.json() | {"digest": "0" * 64}),
+        b'{"result":{"subjects":[]},\n' + answer.content[1:],  # some readers take the first of two
         b"",
     ):
         with pytest.raises(SignatureInvalid):
             signing.verify_answer(forged, keys)
-    with pytest.raises(SignatureInvalid):
-        signing.verify_answer(answer.content, {"keys": []})
+    for odd in ({"keys": []}, {"keys": 5}, {"keys": [5]}, []):
+        with pytest.raises(SignatureInvalid):
+            signing.verify_answer(answer.content, odd)  # type: ignore[arg-type]
     header = json.loads(base64.urlsafe_b64decode(answer.json()["jws"].split(".")[0] + "=="))
     assert header["typ"] == signing.TYPE
     as_token = await api.http.get("/v1/inbox", headers={"Authorization": f"Bearer {answer.json()['jws']}"})
@@ -229,6 +233,8 @@ async def test_a_stream_answers_each_line_and_is_signed(api: Api) -> None:
     )
     with pytest.raises(SignatureInvalid):
         signing.verify_answer(answer.content.replace(b'"status":"known"', b'"status":"unknown"'), keys)
+    with pytest.raises(SignatureInvalid):
+        signing.verify_answer(answer.content.replace(b'{"jws"', b'{"verdict":"clean","jws"'), keys)
     with pytest.raises(SignatureInvalid):
         signing.verify_answer(answer.content[: answer.content.rstrip().rindex(b"\n") + 1], keys)
 
