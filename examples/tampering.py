@@ -79,6 +79,18 @@ def swap_rows(log: pathlib.Path) -> None:
     file.write_bytes(pack([rows[1], rows[0], *rows[2:]]))
 
 
+def add_row(log: pathlib.Path) -> None:
+    """A row more after the last one that was signed."""
+    file = last(log, "entries")
+    rows = unpack(file.read_bytes())
+    file.write_bytes(pack([*rows, rows[-1]]))
+
+
+def add_file(log: pathlib.Path) -> None:
+    """Rows in a file of their own, beyond what the head covers."""
+    (log / "tile" / "entries" / "999").write_bytes(pack([b"{}"] * 256))
+
+
 def cut_rows(log: pathlib.Path) -> None:
     """The last row goes, and its hash with it."""
     for level in ("entries", "0"):
@@ -119,6 +131,8 @@ TAMPERING = [
     ("a row and its hash changed 连哈希一起改", change_row_and_hash, "root-differs"),
     ("a row deleted 删一行", delete_row, "entry-missing"),
     ("two rows re-ordered 换序", swap_rows, "entries-reordered"),
+    ("a row added 添一行", add_row, "entry-added"),
+    ("a file slipped in 塞文件", add_file, "files-unsigned"),
     ("the tail cut off 截尾", cut_rows, "tail-truncated"),
     ("the whole log deleted 全删", delete_log, "log-missing"),
     ("the head deleted 删检查点", delete_head, "checkpoint-missing"),
