@@ -28,7 +28,7 @@ from credit_service.platform.errors import (
 SUBJECT_TYPE = "entity"
 
 
-def _check(body: EntityWrite, code: Uscc) -> None:
+def _check(body: EntityWrite) -> None:
     errors = []
     if body.industry is not None and not industries.is_known(body.industry):
         errors.append(FieldError("/industry", "GB/T 4754-2017"))
@@ -36,8 +36,6 @@ def _check(body: EntityWrite, code: Uscc) -> None:
         errors.append(FieldError("/deregistered_on", "ends-before-establishment"))
     if body.archived and body.registration_status is not RegistrationStatus.DEREGISTERED:
         errors.append(FieldError("/archived", "archived-only-when-deregistered"))
-    if code.quality_flags and not body.admit_bad_check_digit:
-        errors.append(FieldError("/admit_bad_check_digit", "reason-required"))
     if errors:
         raise Problem(INVALID_REQUEST, errors=errors)
 
@@ -51,7 +49,7 @@ def _apply(entity: Entity, body: EntityWrite, code: Uscc, now: datetime) -> None
     entity.deregistered_on = body.deregistered_on
     entity.archived_at = (entity.archived_at or now) if body.archived else None
     entity.quality_flags = sorted(code.quality_flags)
-    entity.quality_reason = body.admit_bad_check_digit if code.quality_flags else None
+    entity.quality_reason = (body.admit_bad_check_digit or entity.quality_reason) if code.quality_flags else None
     entity.source = "registrar"
     entity.updated_at = now
 
@@ -117,12 +115,14 @@ async def put_entity(
 ) -> tuple[Entity, bool]:
     """Store what a registrar reports; gives the entity and whether it is new to the registry.
 
-    Raises ``USCC_INVALID`` (a code with a wrong check digit needs ``admit_bad_check_digit``), ``INVALID_REQUEST``,
+    Raises ``USCC_INVALID`` (a wrong check digit needs ``admit_bad_check_digit``, once), ``INVALID_REQUEST``,
     ``PRECONDITION_REQUIRED`` and ``PRECONDITION_FAILED`` (updates need If-Match).
     """
-    uscc = Uscc.parse(code, pointer="path:uscc", admit_bad_check_digit=body.admit_bad_check_digit is not None)
-    _check(body, uscc)
+    uscc = Uscc.parse(code, pointer="path:uscc", admit_bad_check_digit=True)
+    _check(body)
     entity = await store.get(session, uscc.value, lock=True)
+    if entity is None and body.admit_bad_check_digit is None:
+        Uscc.parse(code, pointer="path:uscc")  # one that is stored was admitted with its reason
     _check_version(entity, if_match)
     created = entity is None
     before = None

@@ -124,7 +124,7 @@ async def _body() -> dict[str, Any]:
     return penalty()
 
 
-async def test_a_registrar_admits_a_code_with_a_wrong_check_digit(api: Api) -> None:
+async def test_a_registrar_admits_a_code_with_a_wrong_check_digit(api: Api, owner: asyncpg.Connection) -> None:
     assert (await api.submit(uscc=BAD_CHECK_DIGIT)).status_code == 422
     path = f"/v1/entities/{BAD_CHECK_DIGIT}"
     body = {"name": "厦门某有限公司"}
@@ -136,6 +136,11 @@ async def test_a_registrar_admits_a_code_with_a_wrong_check_digit(api: Api) -> N
     assert stored.status_code == 201
     assert "subject-code-has-quality-flag" in stored.json()["warnings"]
     assert (await api.get(path)).json()["quality_flags"] == ["check-digit-18"]
+    later = body | {"registration_status": "suspended"}
+    updated = await api.call("PUT", path, Role.REGISTRAR, json=later, headers={"If-Match": '"v1"'})
+    assert (updated.status_code, updated.json()["quality_flags"]) == (200, ["check-digit-18"])
+    reasons = await owner.fetch("SELECT content::json->>'quality_reason' FROM entity_version ORDER BY version")
+    assert [row[0] for row in reasons] == ["2016年前发放的代码"] * 2
 
 
 async def test_public_to_the_second_without_any_job(api: Api) -> None:
