@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from enum import StrEnum
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -27,6 +28,7 @@ MOST_SHEET_ROWS = 99_999
 """What a workbook of that size holds at most; its cells lie in memory as a full rectangle, empty ones too."""
 MOST_COLUMNS = 200
 MOST_ENTRIES = 1_000
+PIECE_BYTES = 1 << 20
 LARGEST_CELL = 100_000
 
 csv.field_size_limit(LARGEST_CELL)
@@ -172,22 +174,25 @@ def _refuse_oversized(path: str) -> None:
         if len(entries) > MOST_ENTRIES or sum(entry.file_size for entry in entries) > LARGEST_SHEET_BYTES:
             raise unreadable("workbook larger than 96 MiB uncompressed; send it as CSV")
         for entry in entries:  # no more is read of an entry than it declares, and its checksum must then be right
+            content = bytearray()
             with archive.open(entry) as file:
-                content = file.read(entry.file_size + 1)
+                while piece := file.read(PIECE_BYTES):  # all at once would take twice as much
+                    content += piece
             if _SHEET.search(content) and not _fits(content):
                 raise unreadable(f"a sheet with more than {MOST_SHEET_ROWS} rows or {MOST_COLUMNS} columns")
 
 
-def _fits(sheet: bytes) -> bool:
+def _fits(sheet: bytearray) -> bool:
     """Whether the rectangle of a sheet's cells is small enough, by what they say and by how many there are."""
     if _FAR_CELL.search(sheet):
         return False
-    starts = [found.start() for found in _ROW.finditer(sheet)]
+    starts = [found.start() for found in islice(_ROW.finditer(sheet), MOST_SHEET_ROWS + 1)]
     if len(starts) > MOST_SHEET_ROWS:
         return False
     ends = [*starts[1:], len(sheet)]
     return all(
-        end - start < MOST_COLUMNS * 4 or len(_CELL.findall(sheet, start, end)) <= MOST_COLUMNS
+        end - start < MOST_COLUMNS * 4
+        or next(islice(_CELL.finditer(sheet, start, end), MOST_COLUMNS, None), None) is None
         for start, end in zip(starts, ends, strict=False)
     )
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
+import zipfile
 from collections.abc import AsyncIterator, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +15,7 @@ import pytest
 
 from credit_service.platform.clock import SystemClock
 from credit_service.platform.database import Database
+from credit_service.platform.errors import Problem
 from credit_service.records.imports import commands, readers, rendering
 from tests.records.imports.conftest import ATTESTED, Sender
 from tests.records.imports.files import csv_file, penalty
@@ -78,3 +81,20 @@ async def test_of_a_refused_file_only_so_many_refusals_are_held(
     imported = (await sender.send(csv_file(rows), atomicity="file")).json()
     assert (imported["state"], imported["rows"], imported["refused"]) == ("refused", 200, 200)
     assert list(await sender.refusals(imported)) == list(range(1, 91))
+
+
+@pytest.mark.parametrize(("part", "fits"), [(b" ", True), (b"<row ", False), (b"<c ", False)])
+def test_looking_at_a_workbook_takes_little_more_than_its_size(tmp_path: Path, part: bytes, fits: bool) -> None:
+    size, path = 8 << 20, tmp_path / "a.xlsx"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("sheet.xml", b"<sheetData><row " + part * (size // len(part)))
+    tracemalloc.start()
+    try:
+        readers._refuse_oversized(str(path))
+        accepted = True
+    except Problem:
+        accepted = False
+    _, highest = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert accepted is fits
+    assert highest < 2 * size
