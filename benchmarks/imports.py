@@ -3,8 +3,9 @@
 ``python -m benchmarks.imports [--rows N] [--entities N]`` prints JSON. The import goes the whole way: upload stream,
 judging in its own process, staging, merge, versions, audit events, receipts and rendered profiles. The peers, each a
 bare COPY: of the stored records into a table like ``record`` (columns, types, indexes), of the file into 30 text
-columns with the natural key as primary key, and of the file into 30 text columns without any index. What no import on
-this machine could surpass is printed beside them: COPY of all the rows that it leaves, into tables like theirs.
+columns with the natural key as primary key, and of the file into 30 text columns without any index. What no import
+could surpass is printed beside them: COPY of all the rows that it leaves, into tables like theirs, over one connection
+and over two at once.
 """
 
 from __future__ import annotations
@@ -105,15 +106,37 @@ async def _copy(owner: asyncpg.Connection, path: Path, *, keyed: bool) -> float:
     return time.perf_counter() - began
 
 
-async def _copy_stored(owner: asyncpg.Connection, folder: Path, tables: Sequence[str] = ("record",)) -> float:
-    """The rows of these tables once more, by bare COPY into tables of the same shape and indexes."""
-    path, taken = folder / "stored.copy", 0.0
+async def _copy_stored(
+    owner: asyncpg.Connection, url: str, folder: Path, tables: Sequence[str] = ("record",), *, connections: int = 1
+) -> float:
+    """The rows of these tables once more, by bare COPY into tables of the same shape and indexes.
+
+    Over several ``connections`` at once, each with its share of every table's rows.
+    """
+    shares: list[list[tuple[str, Path]]] = [[] for _ in range(connections)]
     for table in tables:
-        await owner.copy_from_table(table, output=path)
-        await owner.execute(f"DROP TABLE IF EXISTS bare; CREATE TABLE bare (LIKE {table} INCLUDING ALL)")
-        began = time.perf_counter()
-        await owner.copy_to_table("bare", source=path)
-        taken += time.perf_counter() - began
+        await owner.execute(
+            f"DROP TABLE IF EXISTS bare_{table}; CREATE TABLE bare_{table} (LIKE {table} INCLUDING ALL)"
+        )
+        each = -(-await owner.fetchval(f"SELECT count(*) FROM {table}") // connections)
+        for number, share in enumerate(shares):
+            part = f"SELECT * FROM {table} LIMIT {each} OFFSET {number * each}"
+            share.append((table, folder / f"{table}.{number}.copy"))
+            await owner.copy_from_query(part, output=share[-1][1])
+
+    async def write(share: list[tuple[str, Path]]) -> None:
+        connection = await asyncpg.connect(**connect_arguments(url))
+        for table, path in share:
+            await connection.copy_to_table(f"bare_{table}", source=path)
+        await connection.close()
+
+    began = time.perf_counter()
+    await asyncio.gather(*(write(share) for share in shares))
+    taken = time.perf_counter() - began
+    for table in tables:
+        whole = f"SELECT (SELECT count(*) FROM {table}) = (SELECT count(*) FROM bare_{table})"
+        assert await owner.fetchval(whole)
+        await owner.execute(f"DROP TABLE bare_{table}")
     return taken
 
 
@@ -182,9 +205,13 @@ async def _measure(folder: Path, service: str, owner_url: str, rows: int, entiti
     await owner.execute("DROP TABLE bare")
     async with _highest() as peak:
         first, record = await _import(database, executor, path, "first")
-    records = statistics.median([await _copy_stored(owner, folder) for _ in range(3)])
-    everything = statistics.median([await _copy_stored(owner, folder, LEFT_BY_AN_IMPORT) for _ in range(3)])
-    await owner.execute("DROP TABLE bare")
+    records = statistics.median([await _copy_stored(owner, owner_url, folder) for _ in range(3)])
+    everything, side_by_side = [
+        statistics.median(
+            [await _copy_stored(owner, owner_url, folder, LEFT_BY_AN_IMPORT, connections=number) for _ in range(3)]
+        )
+        for number in (1, 2)
+    ]
     again, repeated = await _import(database, executor, path, "again")
     stored = await owner.fetchval("SELECT count(*) FROM record_version")
     events = await owner.fetchval("SELECT count(*) FROM audit_event WHERE action = 'record.stored'")
@@ -204,6 +231,7 @@ async def _measure(folder: Path, service: str, owner_url: str, rows: int, entiti
         "copy_into_keyed_text_rows_per_second": round(rows / keyed),
         "copy_into_bare_text_rows_per_second": round(rows / heap),
         "copy_of_everything_stored_rows_per_second": round(rows / everything),
+        "copy_of_everything_stored_over_two_connections_rows_per_second": round(rows / side_by_side),
         "import_of_copy_of_everything_stored": round(everything / first, 4),
         "import_of_copy_into_record_table": round(records / first, 4),
         "import_of_copy_into_keyed_text": round(keyed / first, 4),
