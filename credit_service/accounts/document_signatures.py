@@ -31,8 +31,10 @@ def sign(keys: KeyStore, kind: str, claims: Mapping[str, Any]) -> str:
 
 def nothing_else(document: Mapping[str, Any], member: str, digest: str) -> None:
     """Whether a document holds what was signed, its digest, the signature, and no more. Raises ``SignatureInvalid``."""
-    if document.keys() != {"digest", "jws", member} or document["digest"] != digest:
+    if document.keys() != {"digest", "jws", member}:
         raise SignatureInvalid("the document says something beside what was signed")
+    if document["digest"] != digest:
+        raise SignatureInvalid("the document is not the one that was signed")
 
 
 def verified(token: str, kind: str, jwks: Mapping[str, Any], digest: str) -> dict[str, Any]:
