@@ -111,6 +111,10 @@ def _response(answer: StoredAnswer, extra: dict[str, str]) -> Response:
     return Response(answer.body, status_code=answer.status, headers={**answer.headers, **extra})
 
 
+_BODY_NOT_READ = frozenset({408, 413})
+"""The rest of the body is still on its way: the next request cannot follow on this connection (RFC 9110, 15.5.14)."""
+
+
 def problem_response(request: Request, problem: errors.Problem) -> Response:
     """The problem document of ``problem``, in the caller's language."""
     language = language_of(request)
@@ -123,6 +127,8 @@ def problem_response(request: Request, problem: errors.Problem) -> Response:
         "Cache-Control": "no-store",
         **problem.headers,
     }
+    if problem.type.status in _BODY_NOT_READ:
+        headers["Connection"] = "close"
     return Response(
         orjson.dumps(document, default=str),
         status_code=problem.type.status,

@@ -65,6 +65,7 @@ def test_who_stops_sending_loses_the_place_and_others_are_told_to_come_back(port
     for connection in stalled:
         status, told = answer(connection)
         assert (status, "urn:credit-service:problem:request-timeout" in told) == (408, True)
+        assert "connection: close" in told.lower()
     assert answer(opened(port, "GET /v1/lists HTTP/1.1"))[0] == 200
 
 
@@ -72,6 +73,7 @@ def test_who_stops_sending_loses_the_place_and_others_are_told_to_come_back(port
 def test_a_body_beyond_the_limit_ends_where_the_limit_is(port: int, declared: int | None) -> None:
     status, told = answer(posted(port, "/oauth/token", b"a" * (MOST_BYTES + 1), FORM, declared=declared))
     assert (status, "urn:credit-service:problem:payload-too-large" in told) == (413, True), told
+    assert "connection: close" in told.lower()
 
 
 def test_a_length_that_is_none_is_refused(port: int) -> None:
