@@ -128,12 +128,12 @@ def _verify_report(document: dict[str, Any], trust: Trust, jwks: Path | None) ->
         answer = answer_of(document["report"])
     except (SignatureInvalid, KeyError, TypeError, AttributeError, ValueError) as error:
         raise _fault("report-forged", str(error)) from error
+    if trust.keys:
+        _tell([verify_answer(answer, trust)])
     typer.echo(
         f"report {claims['number']} on {claims['sub']}: registration and {claims['records']} records checked,"
         f" holds at {claims['issued_at']}, signed by {claims['iss']}: holds"
     )
-    if trust.keys:
-        _tell([verify_answer(answer, trust)])
 
 
 def _verify_draw(document: dict[str, Any], digest: str | None) -> None:
