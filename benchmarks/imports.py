@@ -113,6 +113,7 @@ async def _copy_stored(
 
     Over several ``connections`` at once, each with its share of every table's rows.
     """
+    await owner.execute("SET synchronize_seqscans = off")  # shares of one order of rows
     shares: list[list[tuple[str, Path]]] = [[] for _ in range(connections)]
     for table in tables:
         await owner.execute(

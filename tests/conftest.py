@@ -41,6 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = reachable_folder("credit-service-tests-")
     os.environ[FOLDER] = str(folder)
     os.environ[CONTROLLER] = str(os.getpid())
+    os.environ["CREDIT_DATA_DIR"] = str(folder / "data")  # whatever names no folder keeps away from an installation's
     config.add_cleanup(TestServer(folder).stop)
 
 

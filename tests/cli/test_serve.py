@@ -37,7 +37,9 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("CREDIT_")}
+    """Of a process under test: no settings but the data folder of whatever names none."""
+    own = "CREDIT_DATA_DIR"
+    return {name: value for name, value in os.environ.items() if name == own or not name.startswith("CREDIT_")}
 
 
 def runs(process: psutil.Process) -> bool:
