@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from credit_service.catalogue.wording import SECTIONS
-from credit_service.platform.days import rfc3339
+from credit_service.platform.days import SHANGHAI, rfc3339
 
 TITLE = {"zh": "法人和非法人组织公共信用信息报告", "en": "Public credit report of a legal entity"}
 VERSION = "V2.0"
@@ -32,7 +31,6 @@ NOTES = (
     },
     {"zh": "建议秉持诚信理念, 合法有序开展经营活动。", "en": "Act in good faith, lawfully and in good order."},
 )
-_SHANGHAI = ZoneInfo("Asia/Shanghai")
 _MARKS = {
     "disputed": {"zh": "异议处理中", "en": "Under objection"},
     "repaired": {"zh": "已修复", "en": "Repaired"},
@@ -48,7 +46,7 @@ _NOT_REGISTRATION = frozenset(
 
 def report_number(issued_at: datetime, tail: str) -> str:
     """报告编号: the moment in Asia/Shanghai, yyyyMMddHHmmss, and eight characters that nobody can guess."""
-    return f"{issued_at.astimezone(_SHANGHAI):%Y%m%d%H%M%S}{tail}"
+    return f"{issued_at.astimezone(SHANGHAI):%Y%m%d%H%M%S}{tail}"
 
 
 def marks_of(record: Mapping[str, Any]) -> list[dict[str, Any]]:

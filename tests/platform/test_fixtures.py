@@ -8,6 +8,8 @@ import asyncpg
 import pytest
 
 from credit_service.platform.database import Database
+from credit_service.platform.settings import Settings, default_data_directory
+from tests.cli.test_serve import environment
 from tests.support import DatabaseUrls
 
 AGENCY = "INSERT INTO agency (uscc, name, division, level, created_at) VALUES ('1', 'x', '110000', 'city', now())"
@@ -36,3 +38,11 @@ async def test_a_database_of_ones_own_is_migrated(own_database_urls: DatabaseUrl
     pool = await database.pool()
     assert await pool.fetchval("SELECT count(*) FROM agency") == 0
     await database.close()
+
+
+def test_what_names_no_folder_keeps_away_from_an_installations() -> None:
+    """A log's head that a test signed with the default folder's keys would stop the log of whoever serves from it."""
+    process = {name: value for name, value in environment().items() if name.startswith("CREDIT_")}
+    assert process == {"CREDIT_DATA_DIR": str(Settings().data_dir)}
+    assert Settings().data_dir != default_data_directory()
+    assert Settings().keys_directory.is_relative_to(Settings().data_dir)
