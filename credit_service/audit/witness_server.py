@@ -9,8 +9,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import fcntl
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -95,14 +98,12 @@ def new_key(file: Path, name: str) -> Signer:
 
 
 class Witness:
-    """What a witness remembers, and how it judges a head."""
+    """How a witness judges a head. What it remembers is in the file alone, so two processes on one folder agree."""
 
     def __init__(self, signer: Signer, logs: Sequence[Verifier], state: Path) -> None:
         self._signer = signer
         self._logs = [key for key in logs if key.kind == ED25519]
         self._state = state
-        self._heads: dict[str, str] = orjson.loads(state.read_bytes()) if state.exists() else {}
-        self._turn = asyncio.Lock()
 
     async def add_checkpoint(self, body: bytes, time: int) -> Signature:
         """Judge a head, keep it and sign it, one at a time. Raises ``Refusal``."""
@@ -115,17 +116,33 @@ class Witness:
                 raise Refusal(403)
         except NoteError as error:
             raise Refusal(403) from error
-        async with self._turn:
-            self._judge(told)
+        return await asyncio.to_thread(self._keep, told, keys, time)
+
+    def _keep(self, told: Submission, keys: Sequence[Verifier], time: int) -> Signature:
+        with self._alone():
+            heads = self._heads()
+            self._judge(told, heads.get(told.head.origin))
             signature = self._signer.sign(told.note.text, time=time)
             kept = [each for each in told.note.signatures if any(key.made(each) for key in keys)]
-            heads = self._heads | {told.head.origin: str(Note(told.note.text, (*kept, signature)))}
-            await asyncio.to_thread(write_durably, self._state, orjson.dumps(heads))
-            self._heads = heads
+            heads[told.head.origin] = str(Note(told.note.text, (*kept, signature)))
+            write_durably(self._state, orjson.dumps(heads))
         return signature
 
-    def _judge(self, told: Submission) -> None:
-        text = self._heads.get(told.head.origin)
+    def _heads(self) -> dict[str, str]:
+        found: dict[str, str] = orjson.loads(self._state.read_bytes()) if self._state.exists() else {}
+        return found
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        folder = os.open(self._state.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
+
+    @staticmethod
+    def _judge(told: Submission, text: str | None) -> None:
         last = Checkpoint.parse(parse_note(text).text) if text else None
         size = last.size if last else 0
         if told.old != size:
@@ -140,7 +157,7 @@ class Witness:
 
     def head(self, origin_hash: str) -> str | None:
         """The newest head of a log with our cosignature, by the SHA-256 of its origin."""
-        for origin, note in self._heads.items():
+        for origin, note in self._heads().items():
             if sha256(origin.encode()).hexdigest() == origin_hash:
                 return note
         return None

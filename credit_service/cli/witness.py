@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
+import os
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from credit_service.cli.database import fail
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+    from credit_service.audit.notes import Verifier
 
 app = typer.Typer(help="见证 A witness for logs of others.", no_args_is_help=True)
 
@@ -34,24 +39,27 @@ def serve(
     port: Annotated[int, typer.Option(help="端口 Port.")] = 8010,
 ) -> None:
     """运行见证 Sign heads (C2SP tlog-witness) of the logs it knows, and of each only what continues the last."""
+    from granian import Granian
     from granian.constants import Interfaces
-    from granian.server.embed import Server
 
     from credit_service.audit.notes import NoteError, Verifier
-    from credit_service.audit.witness_server import Witness, application, new_key
-    from credit_service.platform.clock import SystemClock
+    from credit_service.audit.witness_server import new_key
 
     try:
         logs = [Verifier.parse(text) for text in log]
     except NoteError as error:
         raise fail(str(error)) from error
-    witness = Witness(new_key(folder / "key.pem", name), logs, folder / "heads.json")
-    server = Server(application(witness, SystemClock()), address=host, port=port, interface=Interfaces.ASGI)
-
-    async def run() -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, server.stop)
-        await server.serve()
-
+    new_key(folder / "key.pem", name)
     typer.echo(f"witness {name} on http://{host}:{port}", err=True)
-    asyncio.run(run())
+    server = Granian("witness", address=host, port=port, interface=Interfaces.ASGI, websockets=False)
+    server.serve(target_loader=partial(_application, os.getpid(), name, logs, folder), wrap_loader=False)
+
+
+def _application(parent: int, name: str, logs: list[Verifier], folder: Path) -> Starlette:
+    """The application, in the process that serves it: granian's own of one process can abort as it ends."""
+    from credit_service.audit.witness_server import Witness, application, new_key
+    from credit_service.platform.clock import SystemClock
+    from credit_service.platform.parents import end_with
+
+    end_with(parent)
+    return application(Witness(new_key(folder / "key.pem", name), logs, folder / "heads.json"), SystemClock())

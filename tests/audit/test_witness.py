@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import signal
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -16,6 +17,7 @@ from typing import Any
 
 import asyncpg
 import httpx
+import psutil
 import pytest
 
 from credit_service.audit import keeping, witnesses
@@ -144,6 +146,15 @@ async def test_what_a_witness_saw_outlives_it_and_stops_a_rewritten_log(
     assert refused.value.status == 422
 
 
+async def test_two_of_one_witness_at_once_sign_no_head_from_an_older_one(book: Ledger, tmp_path: Path) -> None:
+    """A process and the one that takes its place: what the one has signed binds the other."""
+    both = [witness_in(tmp_path, book)[1] for _ in range(2)]
+    body = request_body(0, [], await note_of(book))
+    answers = await asyncio.gather(*(both[turn % 2].post("/add-checkpoint", content=body) for turn in range(8)))
+    assert sorted(each.status_code for each in answers) == [200, *[409] * 7]
+    assert {each.text for each in answers if each.status_code == 409} == {"10\n"}
+
+
 async def test_published_heads_carry_their_cosignatures(book: Ledger, database: Database, tmp_path: Path) -> None:
     _, http, known = witness_in(tmp_path, book)
     shard = await open_shard(book.connection)
@@ -178,7 +189,7 @@ async def test_an_export_carries_the_cosignatures(book: Ledger, tmp_path: Path) 
 
 
 @contextmanager
-def serving_witness(folder: Path, port: int, *keys: str) -> Iterator[str]:
+def serving_witness(folder: Path, port: int, *keys: str, end: int = signal.SIGTERM) -> Iterator[str]:
     """``credit-service witness serve`` as a process of its own; gives its public key."""
     options = ("--name", NAME, "--folder", str(folder))
     made = subprocess.run([*COMMAND, "witness", "key", *options], capture_output=True, text=True, check=True, cwd=ROOT)
@@ -195,8 +206,10 @@ def serving_witness(folder: Path, port: int, *keys: str) -> Iterator[str]:
                 time.sleep(0.05)
         yield made.stdout.strip()
     finally:
-        process.terminate()
-        assert process.wait(20) == 0
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(end)
+        assert process.wait(20) == (0 if end == signal.SIGTERM else -end)
+        assert not psutil.wait_procs(children, 20)[1], "it left a process that holds the port"
 
 
 async def test_a_witness_in_another_process(book: Ledger, tmp_path: Path) -> None:
@@ -206,7 +219,8 @@ async def test_a_witness_in_another_process(book: Ledger, tmp_path: Path) -> Non
     assert shard is not None
     url = f"http://127.0.0.1:{port}"
     for turn, size in enumerate((10, 15)):
-        with serving_witness(tmp_path / "w", port, *keys) as vkey:
+        end = (signal.SIGTERM, signal.SIGKILL)[turn]
+        with serving_witness(tmp_path / "w", port, *keys, end=end) as vkey:
             known = LogWitness(url=url, vkey=vkey)
             asked: dict[str, Any] = await ask_all(book.connection, [shard], [known], book.clock.now())
             assert asked == {url: f"signed {size}"}
