@@ -4,30 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi import FastAPI
 from fastapi.routing import APIRoute
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import AwareDatetime, BaseModel
-from pydantic import Field as ApiField
 
 from credit_service import __version__
 from credit_service.accounts.access_routes import router as access_router
 from credit_service.accounts.authenticator import Authenticator
-from credit_service.accounts.dependencies import declared_permission, requires
+from credit_service.accounts.dependencies import declared_permission
 from credit_service.accounts.disclosure import Disclosure
 from credit_service.accounts.keys import KeyStore
 from credit_service.accounts.limits import RateLimit
 from credit_service.accounts.oauth_routes import router as oauth_router
-from credit_service.accounts.purpose import CASE_HEADER, LONGEST_CASE, SEALED_HEADER, WITHOUT_CASE
 from credit_service.accounts.quotas import DailyQuota
 from credit_service.accounts.routes import router as accounts_router
-from credit_service.accounts.rules import Audience, Permission, Principal
+from credit_service.accounts.rules import Audience
 from credit_service.audit.accesses import Journal
 from credit_service.audit.reader import LogReader
 from credit_service.catalogue.loader import configured
@@ -47,14 +42,14 @@ from credit_service.measures.routes import router as measures_router
 from credit_service.notifications import rendering
 from credit_service.notifications.routes import router as notifications_router
 from credit_service.objections.routes import router as objections_router
-from credit_service.platform import migration
+from credit_service.openapi import DESCRIPTION, CreditService
+from credit_service.operations import PROBES, movable_clock, operations
 from credit_service.platform.admission import Admission, BodyLimit, Patience
-from credit_service.platform.clock import Clock, FileClock, clock_of
+from credit_service.platform.clock import Clock, clock_of
 from credit_service.platform.database import Database
-from credit_service.platform.errors import UNAVAILABLE, Problem, ProblemType
 from credit_service.platform.http import install_problem_handlers
 from credit_service.platform.settings import Settings
-from credit_service.platform.telemetry import Telemetry, configure_logging, metrics_registry
+from credit_service.platform.telemetry import Telemetry, configure_logging
 from credit_service.records.imports.judges import JudgingProcess
 from credit_service.records.imports.routes import IMPORT_PATH
 from credit_service.records.imports.routes import router as imports_router
@@ -83,70 +78,6 @@ from credit_service.workflows.statistics import router as workflow_statistics_ro
 STREAMED = re.compile(rf"{IMPORT_PATH}|{STREAM_PATH}|/v1/[a-z]+/[0-9a-fA-F-]+/attachments")
 """Paths whose bodies may be large: they are read as streams that count their own bytes."""
 
-DESCRIPTION = """公共信用信息登记服务 Open public-credit registry for legal entities.
-
-Errors are RFC 9457 problem documents. Writes take `Idempotency-Key`, reads give `ETag`, lists page by opaque cursor.
-Money is yuan, dates are days in Asia/Shanghai, instants are UTC.
-"""
-
-PROBLEM_SCHEMA = {
-    "type": "object",
-    "required": ["type", "title", "status"],
-    "properties": {
-        "type": {"type": "string", "description": "稳定的问题类型 urn:credit-service:problem:<slug>"},
-        "title": {"type": "string", "description": "标题(按Accept-Language)"},
-        "title_zh": {"type": "string"},
-        "title_en": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "instance": {"type": "string"},
-        "request_id": {"type": "string"},
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["pointer", "rule"],
-                "properties": {
-                    "pointer": {"type": "string", "description": "字段 JSON pointer, header:, query: or path:"},
-                    "rule": {"type": "string", "description": "规则 Rule or article"},
-                    "detail": {"type": "string"},
-                },
-            },
-        },
-    },
-}
-PROBLEM_RESPONSE = {
-    "description": "Problem document (RFC 9457) 问题文档",
-    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
-}
-OAUTH_ERROR_RESPONSE = {
-    "description": "OAuth error (RFC 6749 section 5.2), or a problem document when the request never got that far",
-    "content": {
-        "application/json": {
-            "schema": {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
-        },
-        **PROBLEM_RESPONSE["content"],  # type: ignore[dict-item]
-    },
-}
-
-PURPOSE_PARAMETERS = [
-    {
-        "name": CASE_HEADER.lower(),
-        "in": "header",
-        "required": False,
-        "schema": {"type": "string", "maxLength": LONGEST_CASE},
-        "description": "案号或者项目编号 Number of the matter (percent-encoded UTF-8); required with every purpose but "
-        + ", ".join(sorted(WITHOUT_CASE)),
-    },
-    {
-        "name": SEALED_HEADER.lower(),
-        "in": "header",
-        "required": False,
-        "schema": {"type": "string", "format": "date"},
-        "description": "暂缓披露至 The subject sees an inspection's access from this day only",
-    },
-]
-PROBES = frozenset({"/livez", "/readyz", "/metrics"})
 ROUTERS = (
     lookup_router,
     entities_router,
@@ -181,79 +112,6 @@ ROUTERS = (
     reports_router,
 )
 
-operations = APIRouter(tags=["operations 运行"])
-Health = Annotated[Principal, Depends(requires(Permission.HEALTH))]
-
-
-@operations.get("/livez")
-async def live(principal: Health) -> dict[str, str]:
-    """存活 The process runs."""
-    return {"status": "ok"}
-
-
-@operations.get("/readyz")
-async def ready(request: Request, principal: Health) -> dict[str, str]:
-    """就绪 The database answers and is at this program's revision; otherwise 503."""
-    try:
-        pool = await request.app.state.database.pool()
-        revision = await pool.fetchval("SELECT version_num FROM alembic_version", timeout=5)
-    except Exception as error:
-        raise Problem(UNAVAILABLE, detail=f"database: {type(error).__name__}", headers={"Retry-After": "5"}) from error
-    if revision != migration.head():
-        raise Problem(UNAVAILABLE, detail=f"database revision {revision}, program {migration.head()}")
-    catalogue: Catalogue = request.app.state.catalogue
-    answer = {"status": "ok", "revision": revision, "catalogue": catalogue.edition}
-    if catalogue.supplement is not None:
-        answer["supplement"] = f"{catalogue.supplement.division} {catalogue.supplement.edition}"
-    return answer
-
-
-@operations.get("/metrics", include_in_schema=False)
-async def metrics(principal: Annotated[Principal, Depends(requires(Permission.METRICS))]) -> Response:
-    """指标 Prometheus metrics."""
-    registry = metrics_registry(several_processes="PROMETHEUS_MULTIPROC_DIR" in os.environ)
-    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
-
-
-@operations.get("/v1/problems")
-async def problems(principal: Annotated[Principal, Depends(requires(Permission.DISCOVER))]) -> dict[str, Any]:
-    """问题类型 Every kind of problem document this service answers with."""
-    kinds = sorted(ProblemType.registry.values(), key=lambda kind: kind.slug)
-    return {
-        "problems": [
-            {"type": kind.uri, "status": kind.status, "title_zh": kind.title_zh, "title_en": kind.title_en}
-            for kind in kinds
-        ]
-    }
-
-
-class ClockWrite(BaseModel):
-    """The instant that shall be the present."""
-
-    now: AwareDatetime = ApiField(description="当前时间 RFC 3339")
-
-
-movable_clock = APIRouter(tags=["operations 运维"])
-
-
-@movable_clock.put("/v1/clock")
-async def move_clock(
-    request: Request, body: ClockWrite, principal: Annotated[Principal, Depends(requires(Permission.MOVE_CLOCK))]
-) -> ClockWrite:
-    """拨动时钟 Move the clock of a demonstration. There is no such route unless the service was started with one."""
-    clock: FileClock = request.app.state.clock
-    clock.move_to(body.now)
-    return ClockWrite(now=clock.now())
-
-
-@operations.get("/openapi.json", include_in_schema=False)
-async def openapi_document(
-    request: Request, principal: Annotated[Principal, Depends(requires(Permission.DISCOVER))]
-) -> dict[str, Any]:
-    """接口描述 The OpenAPI 3.1 document."""
-    document: dict[str, Any] = request.app.openapi()
-    return document
-
 
 def api_routes(app: FastAPI) -> Iterator[APIRoute]:
     """Every route of the application, those of included routers too."""
@@ -275,29 +133,6 @@ def _refuse_undeclared(app: FastAPI) -> None:
     ]
     if undeclared:
         raise RuntimeError("routes that declare no permission: " + ", ".join(undeclared))
-
-
-class CreditService(FastAPI):
-    """FastAPI with the problem document in its description of errors."""
-
-    def openapi(self) -> dict[str, Any]:
-        if self.openapi_schema is None:
-            document = super().openapi()
-            document["components"]["schemas"]["Problem"] = PROBLEM_SCHEMA
-            document["components"]["schemas"].pop("HTTPValidationError", None)
-            document["components"]["schemas"].pop("ValidationError", None)
-            flows = {"clientCredentials": {"tokenUrl": "/oauth/token", "scopes": {}}}
-            document["components"]["securitySchemes"] = {"client": {"type": "oauth2", "flows": flows}}
-            for path, operations_of in document["paths"].items():
-                for operation in operations_of.values():
-                    if any(each["name"] == "credit-purpose" for each in operation.get("parameters", ())):
-                        operation["parameters"] += PURPOSE_PARAMETERS
-                    operation["responses"].pop("422", None)
-                    oauth = path.startswith("/oauth/")
-                    operation["responses"]["default"] = OAUTH_ERROR_RESPONSE if oauth else PROBLEM_RESPONSE
-                    if path.startswith("/v1/"):
-                        operation["security"] = [{}, {"client": []}]
-        return self.openapi_schema or document
 
 
 def create_app(
