@@ -161,7 +161,7 @@ async def read_accesses(
         whole=whole,
         since=since,
         until=until,
-        before=_place(cursor),
+        before=paging.place_of(cursor, paging.BY_MOMENT),
         limit=limit,
     )
     content: dict[str, Any] = {"accesses": [each.model_dump(mode="json") for each in shown]}
@@ -169,16 +169,6 @@ async def read_accesses(
         content["next_cursor"] = paging.encode_cursor(place[0].isoformat(), place[1])
     answer = json_answer(content, headers={"Cache-Control": "private, no-store"})
     return Response(answer.body, answer.status, answer.headers)
-
-
-def _place(cursor: str | None) -> tuple[datetime, UUID] | None:
-    if cursor is None:
-        return None
-    moment, access_id = paging.decode_cursor(cursor, 2)
-    try:
-        return datetime.fromisoformat(moment), UUID(access_id)
-    except (TypeError, ValueError, AttributeError) as error:
-        raise paging.bad_cursor() from error
 
 
 _COLUMNS = [

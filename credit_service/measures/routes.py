@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -112,7 +111,7 @@ async def list_applications(
             agency=principal.agency_uscc if principal.role is Role.SUBMITTER else None,
             uscc=principal.entity_uscc if principal.role is Role.SUBJECT else uscc,
             state=state.value if state else None,
-            after=_place(cursor),
+            after=paging.place_of(cursor, paging.BY_MOMENT),
             limit=limit + 1,
         )
     shown = found[:limit]
@@ -187,20 +186,10 @@ async def read_statistics(
     """批次统计查询 Own ones of an agency, all for a regulator."""
     agency = principal.agency_uscc if principal.role is Role.SUBMITTER else None
     async with request.app.state.database.transaction() as session:
-        rows = await store.statistics(session, agency, year, _place(cursor), limit)
+        rows = await store.statistics(session, agency, year, paging.place_of(cursor, paging.BY_MOMENT), limit)
     shown = [_statistics(row) for row in rows[:limit]]
     following = paging.encode_cursor(shown[-1].made_at, shown[-1].id) if len(rows) > limit else None
     return StatisticsPage(statistics=shown, next_cursor=following)
-
-
-def _place(cursor: str | None) -> tuple[datetime, UUID] | None:
-    if cursor is None:
-        return None
-    moment, identifier = paging.decode_cursor(cursor, 2)
-    try:
-        return datetime.fromisoformat(moment), UUID(identifier)
-    except (TypeError, ValueError, AttributeError) as error:
-        raise paging.bad_cursor() from error
 
 
 async def _found(request: Request, session: AsyncSession, **asked: Any) -> list[ApplicationView]:

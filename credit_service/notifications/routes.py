@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -55,16 +54,6 @@ def _recipient(principal: Principal) -> Recipient:
     return Recipient.entity(principal.entity_uscc)
 
 
-def _place(cursor: str | None) -> tuple[datetime, UUID] | None:
-    if cursor is None:
-        return None
-    moment, identifier = paging.decode_cursor(cursor, 2)
-    try:
-        return datetime.fromisoformat(moment), UUID(identifier)
-    except (TypeError, ValueError, AttributeError) as error:
-        raise paging.bad_cursor() from error
-
-
 def _cut(rows: Sequence[Notification], limit: int) -> tuple[Sequence[Notification], str | None]:
     if len(rows) <= limit:
         return rows, None
@@ -88,7 +77,9 @@ async def read_inbox(
     """收件箱 The notifications of the caller's entity or agency."""
     owner = _recipient(principal)
     async with request.app.state.database.transaction() as session:
-        rows = await store.inbox(session, owner.type.value, owner.uscc, _place(cursor), limit)
+        rows = await store.inbox(
+            session, owner.type.value, owner.uscc, paging.place_of(cursor, paging.BY_MOMENT), limit
+        )
         unread = await store.unread(session, owner.type.value, owner.uscc)
     shown, following = _cut(rows, limit)
     return InboxPage(notifications=[_item(row) for row in shown], unread=unread, next_cursor=following)
@@ -174,7 +165,7 @@ async def list_notifications(
 ) -> NotificationPage:
     """通知送达情况 What an agency owed, or all that was owed, with every attempt; never the texts."""
     async with request.app.state.database.transaction() as session:
-        rows = await store.page(session, principal.agency_uscc, state, _place(cursor), limit)
+        rows = await store.page(session, principal.agency_uscc, state, paging.place_of(cursor, paging.BY_MOMENT), limit)
         shown, following = _cut(rows, limit)
         attempts = await store.deliveries_of(session, shown)
     found = [_overseen(row, attempts[row.id]) for row in shown]

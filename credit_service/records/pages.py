@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from typing import Annotated, Any
-from uuid import UUID
 
 import orjson
 from fastapi import Header, Query, Request, Response
@@ -79,7 +78,7 @@ async def past_page(
     Raises ``NOT_FOUND`` and ``GONE`` where the page is ``of`` an entity that is unknown or archived.
     """
     state = request.app.state
-    rows = await history.page(state.database, asked, after=place(cursor), limit=limit + 1)
+    rows = await history.page(state.database, asked, after=paging.place_of(cursor, paging.BY_DAY), limit=limit + 1)
     if not rows and of is not None:
         async with state.database.transaction() as session:
             await require_shown(session, of, asked.audience)
@@ -108,8 +107,9 @@ async def page(
     state = request.app.state
     now = state.clock.now()
     database: Database = state.database
+    after = paging.place_of(cursor, paging.BY_DAY)
     async with database.transaction() as session:
-        rows = await store.page(session, where, after=place(cursor), limit=limit, seen=seen_by(audience, now, of))
+        rows = await store.page(session, where, after=after, limit=limit, seen=seen_by(audience, now, of))
         if not rows and of is not None:
             await require_shown(session, of, audience)
     note_subjects(row.uscc for row in rows[:limit])
@@ -121,14 +121,3 @@ async def page(
         last = rows[limit - 1]
         content["next_cursor"] = paging.encode_cursor(last.decided_on, last.id)
     return tagged(request, content, audience)
-
-
-def place(cursor: str | None) -> tuple[date, UUID] | None:
-    """Where a page goes on. Raises ``CURSOR_INVALID``."""
-    if cursor is None:
-        return None
-    day, record_id = paging.decode_cursor(cursor, 2)
-    try:
-        return date.fromisoformat(day), UUID(record_id)
-    except (TypeError, ValueError, AttributeError) as error:
-        raise paging.bad_cursor() from error

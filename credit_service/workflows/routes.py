@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -98,7 +97,7 @@ def add_reading(router: APIRouter, workflow: Workflow, path: str) -> None:
             where = [*filters.conditions(), col(Case.type) == machine.name, queues.visible(reach)]
             if filters.queue is not None:
                 where.append(queues.queue(reach, filters.queue))
-            rows = await store.page(session, where, _place(cursor), limit)
+            rows = await store.page(session, where, paging.place_of(cursor, paging.BY_MOMENT), limit)
         shown = rows[:limit]
         note_subjects(row.uscc for row in shown)
         following = paging.encode_cursor(shown[-1].opened_at, shown[-1].id) if len(rows) > limit else None
@@ -150,16 +149,6 @@ def add_reading(router: APIRouter, workflow: Workflow, path: str) -> None:
     router.add_api_route(
         f"{one}/actions", read_actions, response_model=ActionList, summary="可办事项 What the caller may do, until when"
     )
-
-
-def _place(cursor: str | None) -> tuple[datetime, UUID] | None:
-    if cursor is None:
-        return None
-    moment, case_id = paging.decode_cursor(cursor, 2)
-    try:
-        return datetime.fromisoformat(moment), UUID(case_id)
-    except (TypeError, ValueError, AttributeError) as error:
-        raise paging.bad_cursor() from error
 
 
 def add_actions(router: APIRouter, workflow: Workflow, path: str) -> None:

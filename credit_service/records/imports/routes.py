@@ -179,9 +179,7 @@ async def read_receipts(
     await _own(request, principal, import_id)
     if "application/x-ndjson" in request.headers.get("accept", ""):
         return StreamingResponse(_all_receipts(request, import_id, outcome), media_type="application/x-ndjson")
-    after = paging.decode_cursor(cursor, 1)[0] if cursor else 0
-    if not isinstance(after, int):
-        raise paging.bad_cursor()
+    [after] = paging.place_of(cursor, paging.BY_NUMBER) or (0,)
     async with request.app.state.database.transaction() as session:
         rows = await store.receipts(session, import_id, outcome=outcome, after=after, limit=limit)
     content: dict[str, Any] = {"receipts": [_receipt(row) for row in rows[:limit]]}

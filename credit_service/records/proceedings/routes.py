@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -86,7 +85,7 @@ async def list_proceedings(
             agency=party.agency_uscc,
             entity=party.entity_uscc if party.agency_uscc is None else None,
             state=state,
-            after=_place(cursor),
+            after=paging.place_of(cursor, paging.BY_MOMENT),
             limit=limit,
         )
     note_subjects(row.uscc for row in rows[:limit])
@@ -94,16 +93,6 @@ async def list_proceedings(
     if len(rows) > limit:
         page["next_cursor"] = paging.encode_cursor(rows[limit - 1].changed_at, rows[limit - 1].id)
     return page
-
-
-def _place(cursor: str | None) -> tuple[datetime, UUID] | None:
-    if cursor is None:
-        return None
-    moment, proceeding_id = paging.decode_cursor(cursor, 2)
-    try:
-        return datetime.fromisoformat(moment), UUID(proceeding_id)
-    except (TypeError, ValueError, AttributeError) as error:
-        raise paging.bad_cursor() from error
 
 
 @router.get(f"{PATH}/{{proceeding_id}}", response_model=ProceedingView)

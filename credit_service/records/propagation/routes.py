@@ -63,20 +63,10 @@ async def list_propagations(
             where.append(store.in_state(state, now))
         if record_id is not None:
             where.append(col(Propagation.record_id) == record_id)
-        rows = await store.page(session, where, _place(cursor), limit)
+        rows = await store.page(session, where, paging.place_of(cursor, paging.BY_MOMENT), limit)
     shown = rows[:limit]
     following = paging.encode_cursor(shown[-1].due_at, shown[-1].id) if len(rows) > limit else None
     return PropagationPage(propagations=[_view(row, now) for row in shown], next_cursor=following)
-
-
-def _place(cursor: str | None) -> tuple[datetime, UUID] | None:
-    if cursor is None:
-        return None
-    moment, identifier = paging.decode_cursor(cursor, 2)
-    try:
-        return datetime.fromisoformat(moment), UUID(identifier)
-    except (TypeError, ValueError, AttributeError) as error:
-        raise paging.bad_cursor() from error
 
 
 @router.post("/v1/propagations/{propagation_id}/acknowledgement", response_model=PropagationRead)

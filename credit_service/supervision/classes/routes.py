@@ -67,10 +67,7 @@ async def read_rule_sets(
     request: Request, principal: RuleMaker, cursor: Cursor = None, limit: Limit = paging.DEFAULT_LIMIT
 ) -> contract.RuleSetPage:
     """分类规则目录 Rule sets, the newest first."""
-    try:
-        after = UUID(paging.decode_cursor(cursor, 1)[0]) if cursor is not None else None
-    except (ValueError, TypeError, AttributeError) as error:
-        raise paging.bad_cursor() from error
+    [after] = paging.place_of(cursor, paging.BY_ID) or (None,)
     async with request.app.state.database.transaction() as session:
         rows = await store.rule_sets(session, after, limit)
     more = paging.encode_cursor(rows[limit - 1].id) if len(rows) > limit else None

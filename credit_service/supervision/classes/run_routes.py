@@ -100,8 +100,8 @@ async def read_moves(
     statement = select(ClassMove).where(col(ClassMove.run_id) == run_id)
     if after_class is not None:
         statement = statement.where(col(ClassMove.after) == after_class)
-    if cursor is not None:
-        statement = statement.where(col(ClassMove.uscc) > str(paging.decode_cursor(cursor, 1)[0]))
+    [after] = paging.place_of(cursor, paging.BY_TEXT) or ("",)
+    statement = statement.where(col(ClassMove.uscc) > after)
     async with request.app.state.database.transaction() as session:
         if await store.run(session, run_id) is None:
             raise Problem(NOT_FOUND)

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 from pydantic import Field as ApiField
 
 from credit_service.accounts.purpose import note_subjects, require_purpose
@@ -36,6 +36,13 @@ ListCode = Annotated[str | None, Query(alias="list", max_length=64, description=
 Kind = Annotated[str | None, Query(max_length=32, description="记录类型 With a record of this kind that counts")]
 Order = Annotated[Literal["division", "risk", "since"], Query(description="排序 division, risk (worst first), since")]
 ROWS_A_READ = 1000
+Points = Annotated[int, ApiField(strict=True, ge=-(2**31), lt=2**31)]
+PLACES: dict[str, TypeAdapter[tuple[Any, ...]]] = {
+    "division": TypeAdapter(tuple[Literal["division"], paging.Text, paging.Text]),
+    "risk": TypeAdapter(tuple[Literal["risk"], paging.Text, Points, paging.Text]),
+    "since": TypeAdapter(tuple[Literal["since"], paging.Moment, paging.Text]),
+}
+"""What a cursor of each order holds: the order itself, then its columns."""
 
 
 @dataclass(frozen=True)
@@ -122,27 +129,8 @@ def _row(row: Any) -> dict[str, Any]:
 
 
 def _after(cursor: str | None, order: str) -> list[Any] | None:
-    if cursor is None:
-        return None
-    place = paging.decode_cursor(cursor, 1 + len(tiers.ORDERS[order][0]))
-    try:
-        if place[0] != order:
-            raise ValueError
-        return [_typed(value, kind) for value, kind in zip(place[1:], tiers.ORDERS[order][1], strict=True)]
-    except (ValueError, TypeError) as error:
-        raise paging.bad_cursor() from error
-
-
-def _typed(value: Any, kind: str) -> Any:
-    if kind == "timestamptz":
-        return datetime.fromisoformat(value)
-    if not isinstance(value, int if kind == "integer" else str) or "\x00" in str(value) or abs(_size(value)) > 2**31:
-        raise ValueError
-    return value
-
-
-def _size(value: Any) -> int:
-    return value if isinstance(value, int) else 0
+    place = paging.place_of(cursor, PLACES[order])
+    return None if place is None else list(place[1:])
 
 
 @router.get("/v1/supervision/entities", response_model=TierPage)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -41,7 +40,7 @@ async def read_draws(
 ) -> contract.PublishedDraws:
     """抽取公示目录 Every draw that was committed to, made or not, the newest commitment first."""
     async with request.app.state.database.transaction() as session:
-        rows = await store.draws(session, _place(cursor), limit)
+        rows = await store.draws(session, paging.place_of(cursor, paging.BY_MOMENT), limit)
     shown = [
         contract.PublishedDraw(
             plan_id=plan.id,
@@ -57,16 +56,6 @@ async def read_draws(
     last = shown[-1] if len(rows) > limit else None
     more = paging.encode_cursor(last.commitment.committed_at, last.plan_id) if last is not None else None
     return contract.PublishedDraws(draws=shown, next_cursor=more)
-
-
-def _place(cursor: str | None) -> tuple[datetime, UUID] | None:
-    if cursor is None:
-        return None
-    moment, identifier = paging.decode_cursor(cursor, 2)
-    try:
-        return datetime.fromisoformat(moment), UUID(identifier)
-    except (TypeError, ValueError, AttributeError) as error:
-        raise paging.bad_cursor() from error
 
 
 @router.get("/v1/inspections/draws/{plan_id}", response_model=contract.DrawDocument)
@@ -102,7 +91,7 @@ async def read_results(
     request: Request, plan_id: Id, principal: Everybody, cursor: Cursor = None, limit: Limit = paging.DEFAULT_LIMIT
 ) -> contract.ResultPage:
     """抽查结果公示 The results of a draw that are shown now, in the order of the entities' codes."""
-    after = str(paging.decode_cursor(cursor, 1)[0]) if cursor is not None else ""
+    [after] = paging.place_of(cursor, paging.BY_TEXT) or ("",)
     now = request.app.state.clock.now()
     await _draw(request, plan_id)
     async with request.app.state.database.transaction() as session:

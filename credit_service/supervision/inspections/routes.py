@@ -142,10 +142,7 @@ async def read_plans(
     request: Request, principal: Officer, cursor: Cursor = None, limit: Limit = paging.DEFAULT_LIMIT
 ) -> contract.PlanPage:
     """抽查计划目录 The agency's plans and those it takes part in, the newest first."""
-    try:
-        after = UUID(paging.decode_cursor(cursor, 1)[0]) if cursor is not None else None
-    except (ValueError, TypeError, AttributeError) as error:
-        raise paging.bad_cursor() from error
+    [after] = paging.place_of(cursor, paging.BY_ID) or (None,)
     async with request.app.state.database.transaction() as session:
         rows = await store.plans(session, principal.agency_uscc or "", after, limit)
     more = paging.encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
@@ -229,7 +226,7 @@ async def read_inspections(
 ) -> contract.InspectionPage:
     """抽取名单 The entities drawn with their inspectors, for the agencies of the plan."""
     require_purpose(principal, Audience.REGULATOR, credit_purpose, None)
-    after = str(paging.decode_cursor(cursor, 1)[0]) if cursor is not None else ""
+    [after] = paging.place_of(cursor, paging.BY_TEXT) or ("",)
     async with request.app.state.database.transaction() as session:
         await _visible(session, principal, plan_id)
         rows = await store.inspections(session, plan_id, after, limit)

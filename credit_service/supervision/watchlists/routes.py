@@ -114,9 +114,10 @@ async def list_entities(
     limit: Limit = paging.DEFAULT_LIMIT,
 ) -> WatchedPage:
     """关注主体 The entities of a watchlist, by code."""
+    [code] = paging.place_of(cursor, paging.BY_TEXT) or ("",)
     async with request.app.state.database.transaction() as session:
         await commands.own(session, actor_of(request, principal), watchlist_id)
-        rows = await store.entities(await driver_connection(session), watchlist_id, _code(cursor), limit)
+        rows = await store.entities(await driver_connection(session), watchlist_id, code, limit)
     shown = [WatchedEntity(**row) for row in rows[:limit]]
     following = paging.encode_cursor(shown[-1].uscc) if len(rows) > limit else None
     return WatchedPage(entities=shown, next_cursor=following)
@@ -136,7 +137,7 @@ async def read_changes(
     """变更推送 What changed about the watched entities since a place in the log, each change once, in its order."""
     require_purpose(principal, audience_of(principal, ""), credit_purpose, None)
     agency = None if principal.role is Role.REGULATOR else principal.agency_uscc
-    place = _sequence(after)
+    [place] = paging.place_of(after, paging.BY_NUMBER, name="after") or (0,)
     async with request.app.state.database.transaction() as session:
         await commands.own(session, actor_of(request, principal), watchlist_id)
         connection = await driver_connection(session)
@@ -168,10 +169,11 @@ async def read_hits(
     """
     state, audience = request.app.state, audience_of(principal, "")
     require_purpose(principal, audience, credit_purpose, None)
+    [code] = paging.place_of(cursor, paging.BY_TEXT) or ("",)
     async with state.database.transaction() as session:
         await commands.own(session, actor_of(request, principal), watchlist_id)
     async with screening(state.database, state.clock, state.catalogue, audience, None) as under_way:
-        watched = await store.entities(under_way.connection, watchlist_id, _code(cursor), limit)
+        watched = await store.entities(under_way.connection, watchlist_id, code, limit)
         codes = [row["uscc"] for row in watched[:limit]]
         rows = await under_way.codes(codes)
         reviewed = await store.reviews(under_way.connection, watchlist_id, codes)
@@ -197,24 +199,6 @@ async def review_hit(
         return json_answer(shown.model_dump(mode="json"))
 
     return await change(request, principal, run)
-
-
-def _code(cursor: str | None) -> str:
-    if cursor is None:
-        return ""
-    [place] = paging.decode_cursor(cursor, 1)
-    if not isinstance(place, str):
-        raise paging.bad_cursor()
-    return place
-
-
-def _sequence(after: str | None) -> int:
-    if after is None:
-        return 0
-    [place] = paging.decode_cursor(after, 1)
-    if isinstance(place, bool) or not isinstance(place, int) or not 0 <= place < 1 << 62:
-        raise paging.bad_cursor()
-    return place
 
 
 def _change(row: Any) -> ChangeView:
