@@ -8,10 +8,10 @@ from uuid import UUID
 
 from pydantic import BaseModel
 from pydantic import Field as ApiField
-from sqlalchemy import ARRAY, Column, Date, Integer, Time
-from sqlmodel import Field, SQLModel
+from sqlalchemy import ARRAY, Column, ColumnElement, Date, Integer, Time, and_, func, or_
+from sqlmodel import Field, SQLModel, col
 
-from credit_service.deadlines.rules import Run
+from credit_service.deadlines.rules import Period, Run
 from credit_service.platform.columns import code_column, instant_column, text_column, uscc_column
 from credit_service.platform.contract import Strict
 
@@ -77,6 +77,18 @@ class StageDeadline(SQLModel, table=True):
         """Whether it was over by ``now``, or when it was closed if that was sooner."""
         moment = now if self.closed_at is None else min(now, self.closed_at)
         return self.due_at is not None and moment >= self.due_at
+
+    @classmethod
+    def was_over(cls, now: datetime) -> ColumnElement[bool]:
+        """Those that are over, or were when they were closed: ``rules.became_overdue`` in the terms of an index."""
+        due, closed = col(cls.due_at), col(cls.closed_at)
+        return and_(or_(closed.is_(None), due <= closed), due <= now)
+
+    @classmethod
+    def was_over_in(cls, period: Period) -> ColumnElement[bool]:
+        """Of those, what was over in the period, as ``rules.punctuality`` says."""
+        lasted = func.coalesce(col(cls.closed_at), period.now)
+        return and_(col(cls.due_at) < period.until, lasted >= period.since)
 
 
 class CalendarNotice(SQLModel, table=True):
@@ -149,18 +161,18 @@ class Timeliness(BaseModel):
     case_type: str = ApiField(description="办件类型 repair, objection, record, ...")
     stage: str = ApiField(description="环节")
     stage_label: str = ApiField(description="环节名称")
-    met: int = ApiField(description="已办结数 Met, in time or late")
-    met_in_time: int = ApiField(description="按时办结数")
-    open_overdue: int = ApiField(description="超期未办结数 Open and overdue")
-    cancelled_overdue: int = ApiField(description="超期后终止数 Cancelled when it was overdue already")
+    met_in_time: int = ApiField(description="按时办结数 Met in time, in the period")
+    met_late: int = ApiField(description="超期办结数 Overdue in the period, met since")
+    open_overdue: int = ApiField(description="超期未办结数 Overdue in the period, still open")
+    cancelled_overdue: int = ApiField(description="超期后终止数 Overdue in the period, cancelled since")
     share_in_time: str = ApiField(
-        description="按时率 met_in_time / (met + open_overdue + cancelled_overdue), four decimals"
+        description="按时率 met_in_time / (met_in_time + met_late + open_overdue + cancelled_overdue), four decimals"
     )
 
 
 class TimelinessRead(BaseModel):
     """按时办理情况 Share on time by agency and stage."""
 
-    since: date = ApiField(description="起 Time-limits that fell due or were met since")
+    since: date = ApiField(description="起 First day")
     until: date = ApiField(description="止 First day no longer counted")
     stages: list[Timeliness] = ApiField(description="各单位各环节")

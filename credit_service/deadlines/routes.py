@@ -28,6 +28,7 @@ router = APIRouter(tags=["deadlines 时限"])
 
 ReadsCalendar = Annotated[Principal, Depends(requires(Permission.READ_CALENDAR))]
 LONGEST_SPAN_DAYS = 800
+COUNTED = ("met_in_time", "met_late", "open_overdue", "cancelled_overdue")
 CACHED = {"Cache-Control": "public, max-age=300"}
 
 
@@ -91,19 +92,23 @@ async def read_timeliness(
     since: Annotated[date | None, Query(description="起 First day; default: a year before until")] = None,
     until: Annotated[date | None, Query(description="止 First day no longer counted; default: tomorrow")] = None,
 ) -> Response:
-    """按时办理率 Share of stages done in time, by agency and stage: met in the period, or overdue in it and open."""
+    """按时办理率 Share of stages done in time, by agency and stage.
+
+    What was met in time in the period, of that and of whatever was overdue in it: a stage counts as overdue from the
+    day after its last one until it is closed, in each period that it lasts into.
+    """
     now = request.app.state.clock.now()
     until = until or day_of(now) + timedelta(days=1)
     since = since or year_before(until)
     if since >= until:
         raise Problem(INVALID_REQUEST, errors=[FieldError("query:since", "before until")])
     async with request.app.state.database.transaction() as session:
-        found = await store.timeliness(session, start_of(since), start_of(until), now)
+        found = await store.timeliness(session, rules.Period(start_of(since), start_of(until), now))
     stages = [
         Timeliness(
             **row,
             stage_label=rules.label_of(row["stage"]).zh,
-            share_in_time=f"{row['met_in_time'] / (row['met'] + row['open_overdue'] + row['cancelled_overdue']):.4f}",
+            share_in_time=f"{row['met_in_time'] / sum(row[name] for name in COUNTED):.4f}",
         )
         for row in found
     ]

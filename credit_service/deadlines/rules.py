@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time
+from enum import StrEnum
 from typing import NamedTuple
 
 from credit_service.catalogue.models import Catalogue, Words
@@ -131,6 +132,50 @@ def passed(calendar: WorkingCalendar, due_at: datetime, points: tuple[int, ...],
 def days_overdue(calendar: WorkingCalendar, due_at: datetime, now: datetime) -> int:
     """Working days that have begun since the last day in time; on a day of rest the coming one is counted."""
     return calendar.working_days_between(last_day_of(due_at), calendar.working_on_or_after(day_of(now)).day)
+
+
+class Course(NamedTuple):
+    """How a time-limit went so far: the first instant too late (empty while paused), and how and when it was closed."""
+
+    due_at: datetime | None
+    closed_as: str | None
+    closed_at: datetime | None
+
+
+class Period(NamedTuple):
+    """A period of figures, ``until`` not included, as it looks at ``now``."""
+
+    since: datetime
+    until: datetime
+    now: datetime
+
+
+class Punctuality(StrEnum):
+    """How a time-limit counts in a period."""
+
+    IN_TIME = "in-time"  # 按时办结
+    OVERDUE = "overdue"  # 超期
+
+
+def became_overdue(course: Course, now: datetime) -> datetime | None:
+    """From when a time-limit was over: its first instant too late, unless it was closed or paused before."""
+    end = now if course.closed_at is None else course.closed_at
+    return course.due_at if course.due_at is not None and course.due_at <= end else None
+
+
+def punctuality(course: Course, period: Period) -> Punctuality | None:
+    """How a time-limit counts in a period; ``None``: not at all. The share on time is in time / (in time + overdue).
+
+    What is met in time counts when it is met. What is over counts from the day on which it became overdue, in that
+    period and in each later one until it is closed, so that who never decides does not look punctual, now or a year
+    later. What still runs or is paused does not count yet, what was cancelled before it was over never does.
+    """
+    since = became_overdue(course, period.now)
+    if since is not None:
+        lasted = period.now if course.closed_at is None else course.closed_at
+        return Punctuality.OVERDUE if since < period.until and lasted >= period.since else None
+    met = course.closed_as == MET and course.closed_at is not None and period.since <= course.closed_at < period.until
+    return Punctuality.IN_TIME if met else None
 
 
 _PROFILES = {"31": "shanghai", "4403": "shenzhen", "37": "shandong", "41": "henan"}

@@ -12,7 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from credit_service.accounts.models import Agency
+from credit_service.deadlines import rules
 from credit_service.deadlines.models import CalendarNotice, Stage, StageDeadline
+from credit_service.deadlines.rules import Period
 
 
 async def of_case(
@@ -93,34 +95,31 @@ async def hold_notices(session: AsyncSession) -> None:
     await session.execute(text("SELECT pg_advisory_xact_lock(hashtext('calendar_notice'))"))
 
 
-async def timeliness(session: AsyncSession, since: datetime, until: datetime, now: datetime) -> list[dict[str, Any]]:
-    """By agency, case type and stage: met between the instants, of these in time; cancelled then when it was over;
-    fallen due then and still open.
+async def timeliness(session: AsyncSession, period: Period) -> list[dict[str, Any]]:
+    """By agency, case type and stage: what was met in time in the period; what was overdue in it, and is met, open or
+    cancelled since. ``rules.punctuality`` in SQL.
     """
     row = StageDeadline
-    met = and_(col(row.closed_as) == "met", col(row.closed_at) >= since, col(row.closed_at) < until)
-    overdue = and_(
-        col(row.closed_as).is_(None), col(row.due_at) >= since, col(row.due_at) < until, col(row.due_at) <= now
+    closed_as, closed_at = col(row.closed_as), col(row.closed_at)
+    in_time = and_(
+        closed_as == rules.MET,
+        closed_at >= period.since,
+        closed_at < period.until,
+        or_(col(row.due_at).is_(None), closed_at < col(row.due_at)),
     )
-    lapsed = and_(
-        col(row.closed_as) == "cancelled",
-        col(row.closed_at) >= since,
-        col(row.closed_at) < until,
-        col(row.due_at) <= col(row.closed_at),
-    )
-    in_time = or_(col(row.due_at).is_(None), col(row.closed_at) < col(row.due_at))
+    overdue = and_(row.was_over(period.now), row.was_over_in(period))
     keys = (col(row.agency_uscc), col(row.case_type), col(row.stage))
     statement = (
         select(
             *keys,
             func.coalesce(func.max(Agency.name), col(row.agency_uscc)).label("agency_name"),
-            func.count().filter(met).label("met"),
-            func.count().filter(met, in_time).label("met_in_time"),
-            func.count().filter(overdue).label("open_overdue"),
-            func.count().filter(lapsed).label("cancelled_overdue"),
+            func.count().filter(in_time).label("met_in_time"),
+            func.count().filter(overdue, closed_as == rules.MET).label("met_late"),
+            func.count().filter(overdue, closed_as.is_(None)).label("open_overdue"),
+            func.count().filter(overdue, closed_as == rules.CANCELLED).label("cancelled_overdue"),
         )
         .outerjoin(Agency, col(Agency.uscc) == col(row.agency_uscc))
-        .where(or_(met, overdue, lapsed))
+        .where(or_(in_time, overdue))
         .group_by(*keys)
         .order_by(*keys)
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
+from credit_service.deadlines.rules import Course, Period, Punctuality, became_overdue, punctuality
 from credit_service.platform.errors import FieldError, Problem, ProblemType
 from credit_service.records.rules import CONFLICT_OF_INTEREST
 from credit_service.workflows.machine import Machine, Party, Step
@@ -122,3 +123,18 @@ RECEIVED = frozenset(
 def event_of(starts: str) -> str:
     """The event of a case that a time-limit counts from, by what its rule says."""
     return "received" if starts in RECEIVED else starts
+
+
+def case_punctuality(decided_at: datetime | None, limits: Iterable[Course], period: Period) -> Punctuality | None:
+    """How a case counts in a period, by the time-limits that its handling agency has or had; ``None``: not at all.
+
+    Overdue while one of them is, decided or not; in time when it is decided in the period and none ever was overdue.
+    ``decided_at`` is empty for what is not decided: what was withdrawn in time says nothing of the agency.
+    """
+    courses = list(limits)
+    if any(punctuality(course, period) is Punctuality.OVERDUE for course in courses):
+        return Punctuality.OVERDUE
+    if decided_at is None or not period.since <= decided_at < period.until:
+        return None
+    late = any(became_overdue(course, period.now) is not None for course in courses)
+    return None if late else Punctuality.IN_TIME

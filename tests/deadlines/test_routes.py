@@ -91,13 +91,13 @@ async def test_the_service_may_not_change_a_notice(api: Api, database_urls: Data
 
 async def test_share_on_time_by_agency_and_stage(api: Api) -> None:
     started = at("2026-04-20 10:00")  # the last day is 29 April
-    in_time, late, cancelled, lapsed, paused, overdue, early = (new_stage() for _ in range(7))
-    for stage in (in_time, late, cancelled, lapsed, paused, overdue):
+    kept, tardy, cancelled, lapsed, paused, overdue, early = (new_stage() for _ in range(7))
+    for stage in (kept, tardy, cancelled, lapsed, paused, overdue):
         await start(api.database, started, stage)
     await start(api.database, at("2026-05-06 09:00"), early)
     await start(api.database, started, new_stage("accept"))
-    await do(api.database, "meet", at("2026-04-29 23:59:59"), in_time)
-    await do(api.database, "meet", at("2026-04-30 00:00"), late)
+    await do(api.database, "meet", at("2026-04-29 23:59:59"), kept)
+    await do(api.database, "meet", at("2026-04-30 00:00"), tardy)
     await do(api.database, "cancel", at("2026-04-29 23:59:59"), cancelled, "撤回")
     await do(api.database, "cancel", at("2026-05-05 09:00"), lapsed, "撤回")
     await do(api.database, "pause", at("2026-04-21 09:00"), paused, "补正")
@@ -109,19 +109,21 @@ async def test_share_on_time_by_agency_and_stage(api: Api) -> None:
             "case_type": "repair",
             "stage": stage,
             "stage_label": label,
-            "met": met,
             "met_in_time": in_time,
+            "met_late": late,
             "open_overdue": 1,
             "cancelled_overdue": lapsed,
             "share_in_time": share,
         }
-        for stage, label, met, in_time, lapsed, share in (
+        for stage, label, in_time, late, lapsed, share in (
             ("accept", "受理", 0, 0, 0, "0.0000"),
-            ("decide", "作出决定", 2, 1, 1, "0.2500"),
+            ("decide", "作出决定", 1, 1, 1, "0.2500"),
         )
     ]
     later = await api.get("/v1/statistics/timeliness", params={"since": "2026-05-01"})
-    assert [(found["met"], found["cancelled_overdue"]) for found in later.json()["stages"]] == [(0, 1)]
+    names = ("met_in_time", "met_late", "open_overdue", "cancelled_overdue")
+    found = {each["stage"]: [each[name] for name in names] for each in later.json()["stages"]}
+    assert found == {"accept": [0, 0, 1, 0], "decide": [0, 0, 1, 1]}
     assert (await api.get("/v1/statistics/timeliness", params={"since": "2026-05-08"})).status_code == 422
 
 
