@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,8 +19,12 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 1 << 18
 RETRY_SECONDS = 1.0
-PATIENCE_SECONDS = 300.0
+WAIT_SECONDS = 60.0
 SHOWN_REFUSALS = 10
+BUSY = frozenset({408, 409, 429, 502, 503, 504})
+"""Answers that mean not now: too slow or too much at once, the same import under way, nothing behind the proxy."""
+UNFINISHED = 75
+"""The end of a command whose server went away: EX_TEMPFAIL of sysexits.h, try again."""
 
 
 def import_file(
@@ -34,11 +39,17 @@ def import_file(
         str | None, typer.Option(help="告知送达声明 Reference of the proof that every subject was notified.")
     ] = None,
     receipts: Annotated[Path | None, typer.Option(help="回执文件 Write every receipt here as NDJSON.")] = None,
+    wait: Annotated[
+        float, typer.Option(min=0, help="服务无应答时最多等待秒数 Seconds to wait for a server that does not answer.")
+    ] = WAIT_SECONDS,
 ) -> None:
     """批量报送 Import a file; a cut-off import goes on where it was.
 
     The key is the file's digest and a number: an import that was cut off is found again by it and resumed, a finished
-    one is followed by the next number. Ends with 1 when rows were refused.
+    one is followed by the next number. A server that does not answer is waited for, and says so at once.
+
+    Ends with 1 when rows or the whole import were refused, with 75 when the server did not come back in time: the
+    same command goes on where it was.
     """
     if token is None:
         raise fail("an access token is needed: --token or CREDIT_TOKEN")
@@ -54,10 +65,15 @@ def import_file(
         asked["notice_attestation"] = notices_served
     with httpx.Client(base_url=server, headers=headers, timeout=httpx.Timeout(600, connect=5)) as http:
         with Progress(*columns, console=console, transient=True) as progress:
-            done = _send_patiently(http, file, asked, key, progress)
-        _report(console, http, done)
-        if receipts is not None:
-            _write_receipts(http, done, receipts)
+            patience = Patience(wait, server, lambda text: console.print(text, markup=False, highlight=False))
+            done = _send_patiently(http, file, asked, key, progress, patience)
+        try:
+            _report(console, http, done)
+            if receipts is not None:
+                _write_receipts(http, done, receipts)
+        except httpx.TransportError as error:
+            patience.say(f"the import is {done['state']}; its receipts, {done['receipts']}: {type(error).__name__}")
+            raise typer.Exit(UNFINISHED) from error
     if done["refused"]:
         raise typer.Exit(1)
 
@@ -76,8 +92,34 @@ def _keys(file: Path, asked: dict[str, str], key: str | None) -> Iterator[str]:
         yield f"{digest.hexdigest()[:32]}:{number}"
 
 
+@dataclass
+class Patience:
+    """How long a server is waited for: ``seconds`` from when it was first missed, anew after it has taken more."""
+
+    seconds: float
+    server: str
+    say: Callable[[str], None]
+    missed_at: float | None = None
+    furthest: int = 0
+
+    def missed(self, reason: str, sent: int) -> None:
+        """It did not answer, or not now. Raises ``typer.Exit`` when it has been waited for long enough."""
+        now = time.monotonic()
+        if self.missed_at is None or sent > self.furthest:
+            self.missed_at = now
+            self.say(f"服务无应答 {self.server}: {reason}; waiting for it up to {self.seconds:g} s (--wait)")
+        self.furthest = max(sent, self.furthest)
+        if now - self.missed_at >= self.seconds:
+            self.say(
+                f"服务未恢复 {self.server} did not come back within {self.seconds:g} s: {reason}. What it has stored "
+                "stays; run the same command again and the import goes on where it was"
+            )
+            raise typer.Exit(UNFINISHED)
+        time.sleep(min(RETRY_SECONDS, self.seconds))
+
+
 def _send_patiently(
-    http: httpx.Client, file: Path, asked: dict[str, str], key: str | None, progress: Progress
+    http: httpx.Client, file: Path, asked: dict[str, str], key: str | None, progress: Progress, patience: Patience
 ) -> dict[str, Any]:
     """Send until the server has answered; a finished import of the same key is passed over, unless it was asked for."""
     import httpx
@@ -85,18 +127,15 @@ def _send_patiently(
     task = progress.add_task(file.name, total=file.stat().st_size)
     keys = _keys(file, asked, key)
     current = next(keys)
-    deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
             response = _send(http, file, asked, current, progress, task)
         except httpx.TransportError as error:
-            if time.monotonic() > deadline:
-                raise fail(f"the server does not answer: {type(error).__name__}") from error
             progress.update(task, description=f"{file.name} (等待服务 waiting)")
-            time.sleep(RETRY_SECONDS)
+            patience.missed(type(error).__name__, int(progress.tasks[0].completed))
             continue
-        if response.status_code in (409, 503):
-            time.sleep(RETRY_SECONDS)
+        if response.status_code in BUSY:
+            patience.missed(_why(response), patience.furthest)
             continue
         if response.status_code == 200 and key is None:
             current = next(keys)
@@ -105,6 +144,14 @@ def _send_patiently(
             raise fail(response.text)
         answer: dict[str, Any] = response.json()
         return answer
+
+
+def _why(response: httpx.Response) -> str:
+    """What an answer other than success says, in a line."""
+    if not response.headers.get("content-type", "").startswith("application/problem+json"):
+        return f"HTTP {response.status_code}"
+    problem = response.json()
+    return f"HTTP {response.status_code}, {problem.get('detail') or problem['title_en']}"
 
 
 def _send(
