@@ -13,7 +13,7 @@ import httpx
 
 from credit_service.platform.database import connect_arguments
 from credit_service.platform.embedded import EmbeddedServer
-from tests.cli.test_serve import COMMAND, answers, environment, eventually, free_port, run, serving
+from tests.cli.test_serve import COMMAND, SECONDS, answers, environment, eventually, free_port, run, serving
 from tests.records.imports.files import AGENCY, AGENCY_NAME, csv_file, penalty
 from tests.support import ROOT
 
@@ -56,7 +56,8 @@ async def test_a_killed_import_resumes_without_loss_or_doubles(data_dir: Path, t
     with serving(data_dir, port) as server:
         eventually(lambda: answers(port))
         token = token_of(port, data_dir)
-        command = [*COMMAND, "import", str(file), "--server", f"http://127.0.0.1:{port}", "--receipts", str(receipts)]
+        options = ("--server", f"http://127.0.0.1:{port}", "--receipts", str(receipts), "--wait", str(SECONDS))
+        command = [*COMMAND, "import", str(file), *options]
         sender = subprocess.Popen(command, cwd=ROOT, env={**environment(), "CREDIT_TOKEN": token, "NO_PROXY": "*"})
         while True:
             done = await ask(data_dir, "SELECT coalesce(max(rows_done), 0) FROM import")
@@ -67,7 +68,7 @@ async def test_a_killed_import_resumes_without_loss_or_doubles(data_dir: Path, t
     assert 0 < done < ROWS, "the kill was to come in the middle"
     assert sender.poll() is None
     with serving(data_dir, port):
-        assert sender.wait(120) == 0
+        assert sender.wait(SECONDS) == 0
         stored = await ask(data_dir, "SELECT count(*) FROM record")
         versions = await ask(data_dir, "SELECT count(*) FROM record_version")
         events = await ask(data_dir, "SELECT count(*) FROM audit_event WHERE action = 'record.stored'")
