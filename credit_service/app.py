@@ -20,6 +20,7 @@ from credit_service.accounts.disclosure import Disclosure
 from credit_service.accounts.keys import KeyStore
 from credit_service.accounts.limits import RateLimit
 from credit_service.accounts.oauth_routes import router as oauth_router
+from credit_service.accounts.published_keys import PublishedKeys
 from credit_service.accounts.quotas import DailyQuota
 from credit_service.accounts.routes import router as accounts_router
 from credit_service.accounts.rules import Audience
@@ -203,6 +204,7 @@ def _connect(app: FastAPI) -> None:
     state.authenticator = Authenticator(
         state.database, state.clock, state.keys, issuer=settings.base_url, providers=settings.oidc_issuers
     )
+    state.published_keys = PublishedKeys(state.database, state.clock, state.keys)
     state.daily_quota = DailyQuota(state.database, default=settings.daily_subjects)
     state.journal = Journal(state.database, durable=settings.access_log_durable)
     state.import_executor = JudgingProcess(settings.catalogue_dir, settings.catalogue_supplement_dir)

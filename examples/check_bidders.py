@@ -78,7 +78,7 @@ def main(address: str, administrator: str, folder: Path) -> None:
         if subject["status"] in ("invalid", "refused", "unknown"):
             print(f"    bidder {subject['index']}: {subject['status']} {subject.get('rule', subject.get('flags', ''))}")
 
-    keys = http.get("/.well-known/jwks.json").raise_for_status()
+    keys = http.get("/.well-known/document-keys.json").raise_for_status()
     for name, content in (("answer.json", answer.content), ("keys.json", keys.content)):
         (folder / name).write_bytes(content)
     print(f"    kept, signed {json.dumps(answer.json()['digest'])[:18]}...; to verify:")

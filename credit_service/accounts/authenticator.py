@@ -14,6 +14,7 @@ import orjson
 
 from credit_service.accounts import openid, store, tokens
 from credit_service.accounts.keys import KeyStore
+from credit_service.accounts.published_keys import accepts_tokens
 from credit_service.accounts.rules import Principal, Role
 from credit_service.accounts.tokens import Verified
 from credit_service.platform.clock import Clock
@@ -24,7 +25,7 @@ from credit_service.platform.settings import OpenIdIssuer
 MOST_CACHED = 10_000
 LONGEST_TOKEN = 8192
 RECHECKED_AFTER_SECONDS = 30.0
-"""A disabled client, a revoked token, or one whose agency was abolished, is out within half a minute."""
+"""A disabled client, a revoked token or key, or one whose agency was abolished, is out within half a minute."""
 
 
 class Authenticator:
@@ -92,6 +93,10 @@ class Authenticator:
                     raise tokens.refused("client disabled")
                 if await store.is_revoked(session, verified.token_id or ""):
                     raise tokens.refused("revoked")
+            if verified.key_id is not None and not await accepts_tokens(
+                session, verified.key_id, self._clock.now(), self._keys.lifetime_seconds
+            ):
+                raise tokens.refused("unknown key")
             if await store.is_blocked(session, principal.id):
                 raise tokens.refused("blocked")
             if principal.agency_uscc is not None:

@@ -59,7 +59,9 @@ class KeyStore:
     def __init__(self, directory: Path, *, lifetime_seconds: float = LONGEST_LIFETIME_SECONDS) -> None:
         self.directory = directory
         self.lifetime_seconds = lifetime_seconds
+        self._known: dict[str, SigningKey] = {}
         self._keys: dict[str, SigningKey] = {}
+        self._refused: set[str] = set()
         self._ends: dict[str, float] = {}
         self._stamp: tuple[tuple[str, float], ...] | None = None
         self._checked_at = float("-inf")
@@ -82,11 +84,35 @@ class KeyStore:
         self._reread()
         return self._keys[kid]
 
+    def newest(self) -> SigningKey:
+        """The key that signs, after a look at the directory as it is now."""
+        self._reread()
+        return self.signing()
+
+    def replace(self, kid: str) -> SigningKey:
+        """The key that signs, once this one no longer may although its file is the newest: made unless another process
+        has."""
+        with self._alone():
+            self._reread()
+            ended = self._known.get(kid)
+            self._refused.add(kid)
+            self._stamp = None
+            self._reread()
+            newest = max(self._keys.values(), key=_age, default=None)
+            if newest is None or (ended is not None and newest.made_at < ended.made_at):
+                return self.rotate()
+            return newest
+
+    def remove(self, kid: str) -> None:
+        """Remove a key at once: within seconds no process signs or accepts anything by it."""
+        (self.directory / f"{kid}.pem").unlink(missing_ok=True)
+        self._reread()
+
     def retire(self, older_than_seconds: float) -> list[str]:
         """Remove keys that no longer sign and were replaced at least that long ago; gives their ids."""
         self._reread()
         removed = []
-        for key, successor in pairwise(self._in_order()):
+        for key, successor in pairwise(_in_order(self._known)):
             if successor.made_at <= time.time() - older_than_seconds:
                 (self.directory / f"{key.kid}.pem").unlink(missing_ok=True)
                 removed.append(key.kid)
@@ -120,6 +146,10 @@ class KeyStore:
                     return self.rotate()
         return max(self._keys.values(), key=_age)
 
+    def in_order(self) -> list[SigningKey]:
+        """Every key, the oldest first."""
+        return _in_order(self.all())
+
     def jwks(self) -> dict[str, Any]:
         """The public keys as a JWK set (RFC 7517), those that no longer verify left out."""
         self.signing()
@@ -128,18 +158,17 @@ class KeyStore:
     def _verifies(self, key: SigningKey) -> bool:
         return time.time() < self._ends.get(key.kid, float("inf"))
 
-    def _in_order(self) -> list[SigningKey]:
-        return sorted(self._keys.values(), key=_age)
-
     def _reread(self) -> None:
         began = time.monotonic()
         files = sorted(self.directory.glob("*.pem")) if self.directory.is_dir() else []
         stamp = tuple((file.name, made_at) for file in files if (made_at := _made_at(file)) is not None)
         if stamp != self._stamp:
             found = (_read(self.directory / name) for name, _ in stamp)
-            self._keys = {key.kid: key for key in found if key is not None}
+            self._known = {key.kid: key for key in found if key is not None}
+            self._keys = {kid: key for kid, key in self._known.items() if kid not in self._refused}
             self._ends = {
-                key.kid: successor.made_at + self.lifetime_seconds for key, successor in pairwise(self._in_order())
+                key.kid: successor.made_at + self.lifetime_seconds
+                for key, successor in pairwise(_in_order(self._known))
             }
             self._stamp = stamp
         self._checked_at = began
@@ -158,6 +187,10 @@ class KeyStore:
             yield
         finally:
             os.close(descriptor)
+
+
+def _in_order(keys: dict[str, SigningKey]) -> list[SigningKey]:
+    return sorted(keys.values(), key=_age)
 
 
 def _age(key: SigningKey) -> tuple[float, str]:

@@ -87,6 +87,18 @@ class RevokedToken(SQLModel, table=True):
     revoked_at: datetime = Field(sa_column=instant_column())
 
 
+class PublishedKey(SQLModel, table=True):
+    """The public half of a key that signs or signed documents. It stays when the key itself is gone."""
+
+    __tablename__ = "published_key"
+
+    kid: str = Field(sa_column=code_column(primary_key=True))
+    jwk: dict[str, str] = Field(sa_column=Column(JSON, nullable=False))
+    made_at: datetime = Field(sa_column=instant_column())
+    replaced_at: datetime | None = Field(default=None, sa_column=instant_column(nullable=True))
+    revoked_at: datetime | None = Field(default=None, sa_column=instant_column(nullable=True))
+
+
 class BlockedPrincipal(SQLModel, table=True):
     """A person or client that is shut out, whatever its provider says; within half a minute on every process."""
 
@@ -175,6 +187,35 @@ class ClientSecret(BaseModel):
     client_secret: str | None = ApiField(
         description="客户端密钥, 仅显示一次 Shown once; empty for a client with keys or a certificate"
     )
+
+
+class Revocation(BaseModel):
+    """Since when nothing signed by a key is to be believed."""
+
+    revoked_at: int = ApiField(
+        description="吊销时间 Unix seconds; documents of this instant or later are not the registry's"
+    )
+
+
+class DocumentKey(BaseModel):
+    """A public key (RFC 7517) and when it signed, with the members of OpenID Federation's historical keys."""
+
+    kty: str = ApiField(description="密钥类型 EC")
+    crv: str = ApiField(description="曲线 P-256")
+    x: str = ApiField(description="公钥x坐标")
+    y: str = ApiField(description="公钥y坐标")
+    kid: str = ApiField(description="密钥标识 RFC 7638 thumbprint")
+    alg: str = ApiField(description="算法 ES256")
+    use: str = ApiField(description="用途 sig")
+    iat: int = ApiField(description="启用时间 Unix seconds from which it signs")
+    exp: int | None = ApiField(default=None, description="停用时间 Unix seconds until when; absent while it signs")
+    revoked: Revocation | None = ApiField(default=None, description="吊销 Absent for a key that was not revoked")
+
+
+class DocumentKeySet(BaseModel):
+    """Every key that ever signed a document of this registry."""
+
+    keys: list[DocumentKey] = ApiField(description="公钥 Keys, the oldest first")
 
 
 class TokenResponse(BaseModel):

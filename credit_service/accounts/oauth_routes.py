@@ -11,10 +11,11 @@ from urllib.parse import parse_qs, unquote_plus
 import orjson
 from fastapi import APIRouter, Depends, Request, Response
 
-from credit_service.accounts import assertions, commands, tokens
+from credit_service.accounts import assertions, commands, store, tokens
 from credit_service.accounts.certificates import presented
 from credit_service.accounts.dependencies import requires
-from credit_service.accounts.models import TokenResponse
+from credit_service.accounts.models import DocumentKeySet, TokenResponse
+from credit_service.accounts.published_keys import key_set
 from credit_service.accounts.rules import Permission, Principal
 from credit_service.accounts.signatures import ALGORITHMS
 from credit_service.platform.errors import Problem
@@ -129,6 +130,7 @@ async def issue_token(request: Request, principal: Anyone) -> Response:
         return refused.response
     state = request.app.state
     lifetime = state.settings.token_lifetime_seconds
+    await state.published_keys.signing()  # a key that was revoked signs no token either
     token = tokens.issue(
         state.keys,
         issuer=state.settings.base_url,
@@ -176,6 +178,16 @@ async def read_jwks(request: Request, principal: Anyone) -> dict[str, Any]:
     """公钥集 The keys that verify our tokens (RFC 7517)."""
     keys: dict[str, Any] = request.app.state.keys.jwks()
     return keys
+
+
+@router.get("/.well-known/document-keys.json", response_model=DocumentKeySet, response_model_exclude_none=True)
+async def read_document_keys(request: Request, principal: Anyone) -> DocumentKeySet:
+    """文件签名公钥 Every key that ever signed a report or a screening, from when until when, and which were revoked.
+
+    They verify documents and never a token: those are verified by ``/.well-known/jwks.json`` alone.
+    """
+    async with request.app.state.database.transaction() as session:
+        return key_set(await store.published_keys(session))
 
 
 @router.get("/.well-known/oauth-authorization-server")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, delete, literal, select
+from sqlalchemy import Select, delete, literal, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
@@ -17,6 +17,7 @@ from credit_service.accounts.models import (
     BlockedPrincipal,
     Client,
     Grant,
+    PublishedKey,
     RevokedToken,
     UsedAssertion,
 )
@@ -74,6 +75,20 @@ async def revoke(session: AsyncSession, token_id: str, expires_at: datetime, now
     row = RevokedToken(token_id=token_id, expires_at=expires_at, revoked_at=now)
     statement = insert(RevokedToken).values(**row.model_dump()).on_conflict_do_nothing()
     return (await session.execute(statement.returning(col(RevokedToken.token_id)))).first() is not None
+
+
+async def lock_published_keys(session: AsyncSession) -> None:
+    """One transaction at a time changes which key signs."""
+    await session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('published keys', 0))"))
+
+
+async def published_key(session: AsyncSession, kid: str) -> PublishedKey | None:
+    return await session.get(PublishedKey, kid)
+
+
+async def published_keys(session: AsyncSession) -> Sequence[PublishedKey]:
+    statement = select(PublishedKey).order_by(col(PublishedKey.made_at), col(PublishedKey.kid))
+    return (await session.execute(statement)).scalars().all()
 
 
 async def is_blocked(session: AsyncSession, principal: str) -> bool:

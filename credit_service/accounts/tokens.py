@@ -132,12 +132,13 @@ def principal_of(identity: str, role: object, agency: object, entity: object) ->
 
 
 class Verified(NamedTuple):
-    """What a good token says: who, until when (Unix seconds), bound to which certificate, under which id."""
+    """What a good token says: who, until when (Unix seconds), bound to which certificate, under which id and key."""
 
     principal: Principal
     expires: float
     certificate: str | None = None
     token_id: str | None = None
+    key_id: str | None = None
 
 
 def verify(keys: KeyStore, token: str, *, issuer: str, now: datetime) -> Verified:
@@ -153,7 +154,7 @@ def verify(keys: KeyStore, token: str, *, issuer: str, now: datetime) -> Verifie
     principal = principal_of(
         str(claims.get("sub")), claims.get("credit_role"), claims.get("credit_agency"), claims.get("credit_entity")
     )
-    return Verified(principal, expires, bound_certificate(claims), str(claims.get("jti")))
+    return Verified(principal, expires, bound_certificate(claims), str(claims.get("jti")), key.kid)
 
 
 def bound_certificate(claims: dict[str, Any]) -> str | None:

@@ -34,6 +34,8 @@ FAULTS = {
     "proof-invalid": "证明无效 The proof does not lead from the entry to the signed head",
     "answer-altered": "答复被改 The answer is not what the log holds",
     "answer-unproved": "答复无证明 The answer says what no proof covers",
+    "key-revoked": "密钥已吊销 Its key is revoked since before its date: it may be a thief's",
+    "key-not-in-use": "密钥不在使用期 Its key did not sign at its date",
     "report-forged": "报告伪造 This is not what was signed, or none of these keys has signed it",
     "report-empty": "空报告 The signed report says nothing: nothing was checked",
     "draw-differs": "抽取不符 The draw does not follow from what was committed to",

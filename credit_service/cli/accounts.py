@@ -97,15 +97,49 @@ def disable_client(client_id: str, data: DataDir = None) -> None:
 
 @keys_app.command("rotate")
 def rotate(data: DataDir = None) -> None:
-    """轮换密钥 Make a new signing key; older keys go on verifying until they are retired."""
+    """轮换密钥 Make a new signing key; older keys go on verifying until they are retired, and documents for good."""
+    from credit_service.accounts import published_keys
     from credit_service.accounts.keys import KeyStore
     from credit_service.platform.settings import Settings
 
     settings = Settings(data_dir=data) if data else Settings()
     store = KeyStore(settings.keys_directory)
-    key = store.rotate()
+    key = run_as_operator(data, lambda session, actor, now: published_keys.rotate(session, actor, now, store))
     retired = store.retire(settings.token_lifetime_seconds + 60)
     typer.echo(f"signing {key.kid}; retired {len(retired)}")
+
+
+@keys_app.command("revoke")
+def revoke(
+    kid: Annotated[str, typer.Argument(help="密钥标识 Of /.well-known/document-keys.json, and in a document's jws.")],
+    since: Annotated[str, typer.Option(help="不可信起始时间 Nothing it signed from then on is believed, RFC 3339.")],
+    reason: Annotated[str, typer.Option(help="理由 Reason, for the audit trail.")],
+    data: DataDir = None,
+) -> None:
+    """吊销密钥 Publish that a stolen key is not to be believed; its tokens are out within half a minute."""
+    from datetime import datetime
+
+    from credit_service.accounts import published_keys
+    from credit_service.accounts.keys import KeyStore
+    from credit_service.platform.settings import Settings
+
+    try:
+        instant = datetime.fromisoformat(since)
+    except ValueError as error:
+        raise fail(f"--since: {error}") from error
+    if instant.tzinfo is None:
+        raise fail("--since needs an offset, as in 2026-11-27T10:00:00+08:00")
+    settings = Settings(data_dir=data) if data else Settings()
+    store = KeyStore(settings.keys_directory)
+    run_as_operator(
+        data,
+        lambda session, actor, now: published_keys.revoke(
+            session, actor, now, store, kid, since=instant, reason=reason
+        ),
+    )
+    store.retire(settings.token_lifetime_seconds + 60)
+    store.remove(kid)
+    typer.echo(f"revoked {kid} since {since}; signing {store.signing().kid}")
 
 
 @keys_app.command("list")

@@ -12,7 +12,7 @@ from credit_service.cli.database import fail
 
 def verify_screening(
     answer: Annotated[Path, typer.Argument(help="核查结果文件 The answer as it was received.", exists=True)],
-    keys: Annotated[Path, typer.Option("--keys", help="公钥文件 /.well-known/jwks.json of the time.", exists=True)],
+    keys: Annotated[Path, typer.Option("--keys", help="公钥文件 /.well-known/document-keys.json.", exists=True)],
 ) -> None:
     """核验批量核查结果 Whether an answer is what the registry signed, with these keys and nothing else."""
     import orjson

@@ -25,8 +25,12 @@ def verify(
     ],
     key: Keys = None,
     jwks: Annotated[
-        Path | None,
-        typer.Option(help="签名公钥 For reports and screenings: /.well-known/jwks.json of the time.", exists=True),
+        list[Path] | None,
+        typer.Option(
+            help="签名公钥 For reports and screenings: today's /.well-known/document-keys.json,"
+            " or the jwks.json of the time; repeatable.",
+            exists=True,
+        ),
     ] = None,
     digest: Annotated[
         str | None, typer.Option(help="承诺摘要 For draws: the commitment as it was noted before the draw.")
@@ -63,14 +67,14 @@ def verify(
         raise fail("--since is for folders: an answer shows one head and not how the log came to it")
     try:
         if place.is_file():
-            _verify_file(place, trust, jwks, digest)
+            _verify_file(place, trust, jwks or [], digest)
         else:
             _tell(verify_folder(place, trust))
     except Sm2UnavailableError as error:
         raise fail(str(error)) from error
 
 
-def _verify_file(file: Path, trust: Trust, jwks: Path | None, digest: str | None) -> None:
+def _verify_file(file: Path, trust: Trust, jwks: list[Path], digest: str | None) -> None:
     """What a file is follows from its members: a screening is signed by itself, a draw shows how it was drawn."""
     from credit_service.audit.answers import read_answer, verify_answer
 
@@ -95,45 +99,70 @@ def _verify_file(file: Path, trust: Trust, jwks: Path | None, digest: str | None
         _tell([verify_answer(document, trust)])
 
 
-def _verify_screening(content: bytes, jwks: Path | None) -> None:
-    import orjson
-
+def _verify_screening(content: bytes, jwks: list[Path]) -> None:
     from credit_service.accounts.document_signatures import SignatureInvalid
-    from credit_service.supervision.screening.signing import verify_answer
+    from credit_service.supervision.screening.signing import signature_of, verify_answer
 
-    if jwks is None:
-        raise _fault("report-forged", "a screening is verified with --jwks, the keys of the time")
     try:
-        claims = verify_answer(content, orjson.loads(jwks.read_bytes()))
-    except (SignatureInvalid, orjson.JSONDecodeError, AttributeError) as error:
-        raise _fault("report-forged", str(error)) from error
+        keys = _key_set(jwks, "a screening")
+        claims = verify_answer(content, keys)
+    except SignatureInvalid as error:
+        raise _fault(error.fault, str(error)) from error
     if not claims["count"]:
         raise _fault("report-empty", "no subject")
+    _tell_revocation(signature_of(content).token, keys, proved=False)
     typer.echo(f"{claims['count']} subjects checked, holds at {claims['holds_at']}, signed by {claims['iss']}: holds")
 
 
-def _verify_report(document: dict[str, Any], trust: Trust, jwks: Path | None) -> None:
+def _verify_report(document: dict[str, Any], trust: Trust, jwks: list[Path]) -> None:
     """By its signature; with the log's keys also by the proofs that it was asked for with."""
-    import orjson
-
     from credit_service.accounts.document_signatures import SignatureInvalid
     from credit_service.audit.answers import verify_answer
     from credit_service.reports.rules import answer_of
     from credit_service.reports.signing import verified
 
-    if jwks is None:
-        raise _fault("report-forged", "a report is verified with --jwks, the keys of the time")
     try:
-        claims = verified(document, orjson.loads(jwks.read_bytes()))
+        keys = _key_set(jwks, "a report")
+        claims = verified(document, keys)
         answer = answer_of(document["report"])
-    except (SignatureInvalid, KeyError, TypeError, AttributeError, ValueError) as error:
+    except SignatureInvalid as error:
+        raise _fault(error.fault, str(error)) from error
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise _fault("report-forged", str(error)) from error
     if trust.keys:
         _tell([verify_answer(answer, trust)])
+    _tell_revocation(document["jws"], keys, proved=bool(trust.keys))
     typer.echo(
         f"report {claims['number']} on {claims['sub']}: registration and {claims['records']} records checked,"
         f" holds at {claims['issued_at']}, signed by {claims['iss']}: holds"
     )
+
+
+def _key_set(files: list[Path], what: str) -> dict[str, Any]:
+    """The keys of all files as one set. Raises ``SignatureInvalid`` when there is none, or one is no set."""
+    import orjson
+
+    from credit_service.accounts.document_signatures import SignatureInvalid
+
+    if not files:
+        raise SignatureInvalid(f"{what} is verified with --jwks, the registry's document keys")
+    try:
+        return {"keys": [key for file in files for key in orjson.loads(file.read_bytes())["keys"]]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise SignatureInvalid("not a set of keys") from error
+
+
+def _tell_revocation(token: str, keys: dict[str, Any], *, proved: bool) -> None:
+    from credit_service.accounts.document_signatures import revocation
+
+    since = revocation(token, keys)
+    if since is not None:
+        covered = "the log proves what it shows, not its date" if proved else "nothing here proves its date"
+        typer.echo(
+            f"WARNING 密钥已吊销 its key is revoked since {since:%Y-%m-%dT%H:%M:%SZ}. It says that it is older,"
+            f" which whoever has the key can write: {covered}",
+            err=True,
+        )
 
 
 def _verify_draw(document: dict[str, Any], digest: str | None) -> None:

@@ -60,8 +60,9 @@ async def read_report(
         edition=state.catalogue.edition,
         accesses=await _accesses(state.database, code, now) if audience is Audience.SUBJECT else None,
     )
+    key = await state.published_keys.signing()
     headers = {"Cache-Control": "no-store", "Vary": "Authorization"}
-    return Response(signing.signed(state.keys, report), media_type="application/json", headers=headers)
+    return Response(signing.signed(key, report), media_type="application/json", headers=headers)
 
 
 async def _accesses(database: Database, code: str, now: datetime) -> list[dict[str, Any]]:

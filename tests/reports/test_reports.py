@@ -183,12 +183,12 @@ async def test_the_command_verifies_a_report_by_its_signature_and_by_the_log(
     # A registry that signs what its own log does not hold is found out by the log.
     lying = copy.deepcopy(proved["report"])
     records_of({"report": lying})[0]["severity"] = "minor"
-    resigned = orjson.loads(signing.signed(api.app.state.keys, lying))
+    resigned = orjson.loads(signing.signed(api.app.state.keys.signing(), lying))
     code, said = run(resigned, "--jwks", str(jwks), "--key", key)
     assert (code, "FAULT answer-altered" in said) == (1, True), said
     lying = copy.deepcopy(proved["report"])
     records_of({"report": lying})[0]["marks"] = [{"code": "repaired", "zh": "已修复", "en": "Repaired", "since": None}]
-    resigned = orjson.loads(signing.signed(api.app.state.keys, lying))
+    resigned = orjson.loads(signing.signed(api.app.state.keys.signing(), lying))
     code, said = run(resigned, "--jwks", str(jwks), "--key", key)
     assert (code, "a mark does not follow" in said) == (1, True), said
 

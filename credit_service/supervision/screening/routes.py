@@ -82,7 +82,7 @@ async def screen(
     canonical = canonical_json(result)
     digest = hashlib.sha256(canonical).hexdigest()
     jws = signing.sign(
-        state.keys,
+        await state.published_keys.signing(),
         issuer=state.settings.base_url,
         holds_at=under_way.holds_at,
         count=len(rows),
@@ -111,6 +111,6 @@ async def screen_stream(
     return Exchange(
         state.screening_streams,
         screening(state.database, state.clock, state.catalogue, audience, scenario),
-        keys=state.keys,
+        key=await state.published_keys.signing(),
         issuer=state.settings.base_url,
     )

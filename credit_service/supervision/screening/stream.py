@@ -15,7 +15,7 @@ import orjson
 from fastapi import Response
 from uuid_utils import uuid7
 
-from credit_service.accounts.keys import KeyStore
+from credit_service.accounts.keys import SigningKey
 from credit_service.audit.events import canonical_json
 from credit_service.supervision.screening import signing
 from credit_service.supervision.screening.models import Status
@@ -48,12 +48,12 @@ class Exchange(Response):
         slots: asyncio.Semaphore,
         opened: AbstractAsyncContextManager[Screening],
         *,
-        keys: KeyStore,
+        key: SigningKey,
         issuer: str,
     ) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
-        self._slots, self._opened, self._keys, self._issuer = slots, opened, keys, issuer
+        self._slots, self._opened, self._key, self._issuer = slots, opened, key, issuer
         self._digest = hashlib.sha256()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,7 +89,7 @@ class Exchange(Response):
                 await self._write(send, rows)
         await self._write(send, [under_way.totals()])
         digest = self._digest.hexdigest()
-        jws = signing.sign(self._keys, issuer=self._issuer, holds_at=under_way.holds_at, count=count, digest=digest)
+        jws = signing.sign(self._key, issuer=self._issuer, holds_at=under_way.holds_at, count=count, digest=digest)
         return canonical_json({"sha256": digest, "jws": jws})
 
     async def _write(self, send: Send, rows: list[Row]) -> None:
