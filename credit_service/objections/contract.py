@@ -68,6 +68,7 @@ BODIES: dict[str, type[StepBody]] = {
     "forward": StepBody,
     "extend": ReasonedStep,
     "answer": Answer,
+    "recall": ReasonedStep,
     "concur": ReasonedStep,
     "correct": CorrectionDecision,
     "remove": ReasonedStep,

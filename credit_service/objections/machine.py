@@ -185,6 +185,15 @@ OBJECTION = Machine(
             reason=True,
         ),
         Step(
+            "recall",
+            Words("收回自行核查", "taking the verification back from the source"),
+            frozenset({"forwarded"}),
+            "verifying",
+            _HANDLER,
+            guards=("source-silent",),
+            reason=True,
+        ),
+        Step(
             "concur",
             Words("会签, 同意移出", "concurrence in a removal"),
             _VERIFYING | {"review-requested"},

@@ -9,7 +9,7 @@ from typing import Any
 from credit_service.accounts import commands as accounts
 from credit_service.catalogue.facts import checker_of
 from credit_service.catalogue.rules import item_in_force
-from credit_service.deadlines.rules import Run, due
+from credit_service.deadlines.rules import Run, due, last_day_of
 from credit_service.notifications.commands import Recipient
 from credit_service.notifications.rendering import Value
 from credit_service.notifications.rules import Template
@@ -22,7 +22,14 @@ from credit_service.records import life
 from credit_service.records.rules import RECORD_REFUSED, Draft, check_dates, needs_four_eyes
 from credit_service.workflows import parts, store
 from credit_service.workflows.commands import Part, Turn
-from credit_service.workflows.rules import CASE_ACTION_ILLEGAL, TOO_LATE, check_another, check_concurrence, is_flagged
+from credit_service.workflows.rules import (
+    CASE_ACTION_ILLEGAL,
+    TOO_EARLY,
+    TOO_LATE,
+    check_another,
+    check_concurrence,
+    is_flagged,
+)
 
 
 async def known_ground(turn: Turn) -> None:
@@ -37,6 +44,14 @@ async def data_of_another(turn: Turn) -> None:
     """Only another agency's data is forwarded. Raises ``CASE_ACTION_ILLEGAL``."""
     if turn.case.source_uscc == turn.case.handler_uscc:
         raise Problem(CASE_ACTION_ILLEGAL, errors=[FieldError("", "the agency's own data")])
+
+
+async def source_silent(turn: Turn) -> None:
+    """The source has no time left for its answer, or none was set. Raises ``TOO_EARLY``."""
+    limit = turn.plan.running.get("source-decision")
+    if limit is not None and not limit.over(turn.now):
+        until = None if limit.due_at is None else last_day_of(limit.due_at).isoformat()
+        raise Problem(TOO_EARLY, errors=[FieldError("", "the source's time-limit")], extra={"after": until})
 
 
 async def another_officer(turn: Turn) -> None:
@@ -141,6 +156,7 @@ GUARDS: Mapping[str, Part] = {
     **parts.GUARDS,
     "known-ground": known_ground,
     "data-of-another": data_of_another,
+    "source-silent": source_silent,
     "another-officer": another_officer,
     "four-eyes": four_eyes,
     "review-in-time": review_in_time,

@@ -28,20 +28,20 @@ AttachmentId = Annotated[UUID, Path(description="附件标识 Attachment id")]
 IdempotencyKey = Annotated[str | None, Header(description="幂等键")]
 
 
-def _read_by(machine: Machine, principal: Principal, case_id: UUID, purpose: str | None) -> SubjectOf:
+def _read_by(machine: Machine, request: Request, principal: Principal, case_id: UUID, purpose: str | None) -> SubjectOf:
     async def subject(session: AsyncSession) -> Subject:
-        case, found = await access.visible_case(session, machine, principal, case_id)
+        case, found = await access.visible_case(session, machine, principal, case_id, request.app.state.clock.now())
         state_purpose(principal, found, case, purpose)
         return files_of(case)
 
     return subject
 
 
-def _added_by(machine: Machine, principal: Principal, case_id: UUID) -> SubjectOf:
+def _added_by(machine: Machine, request: Request, principal: Principal, case_id: UUID) -> SubjectOf:
     """A party of the case, while it is open. Raises ``NOT_FOUND`` and ``CASE_CLOSED``."""
 
     async def subject(session: AsyncSession) -> Subject:
-        case, found = await access.visible_case(session, machine, principal, case_id)
+        case, found = await access.visible_case(session, machine, principal, case_id, request.app.state.clock.now())
         if not found or case.closed_at is not None:
             raise Problem(CASE_CLOSED, extra={"state": case.state})
         return files_of(case)
@@ -49,11 +49,11 @@ def _added_by(machine: Machine, principal: Principal, case_id: UUID) -> SubjectO
     return subject
 
 
-def _removed_by(machine: Machine, principal: Principal, case_id: UUID) -> SubjectOf:
+def _removed_by(machine: Machine, request: Request, principal: Principal, case_id: UUID) -> SubjectOf:
     """The applicant, before the application is submitted: what was submitted stays on file. Raises as above."""
 
     async def subject(session: AsyncSession) -> Subject:
-        case, found = await access.visible_case(session, machine, principal, case_id)
+        case, found = await access.visible_case(session, machine, principal, case_id, request.app.state.clock.now())
         if Party.APPLICANT not in found or case.submitted_at is not None:
             raise Problem(CASE_CLOSED, extra={"state": case.state})
         return files_of(case)
@@ -76,7 +76,7 @@ def add_attachments(router: APIRouter, workflow: Workflow, path: str) -> None:
         name=f"{name} add attachment",
     )
     async def add(request: Request, case_id: Id, principal: Adder, idempotency_key: IdempotencyKey = None) -> Response:
-        return await evidence_routes.upload(request, principal, _added_by(machine, principal, case_id))
+        return await evidence_routes.upload(request, principal, _added_by(machine, request, principal, case_id))
 
     @router.get(
         all_of, response_model=AttachmentList, summary="附件清单 The files of a case", name=f"{name} attachments"
@@ -84,7 +84,7 @@ def add_attachments(router: APIRouter, workflow: Workflow, path: str) -> None:
     async def listing(
         request: Request, case_id: Id, principal: Reader, credit_purpose: Purpose = None
     ) -> AttachmentList:
-        return await evidence_routes.listing(request, _read_by(machine, principal, case_id, credit_purpose))
+        return await evidence_routes.listing(request, _read_by(machine, request, principal, case_id, credit_purpose))
 
     @router.get(
         one,
@@ -100,7 +100,7 @@ def add_attachments(router: APIRouter, workflow: Workflow, path: str) -> None:
         principal: Reader,
         credit_purpose: Purpose = None,
     ) -> Response:
-        subject = _read_by(machine, principal, case_id, credit_purpose)
+        subject = _read_by(machine, request, principal, case_id, credit_purpose)
         return await evidence_routes.download(request, subject, attachment_id)
 
     @router.delete(
@@ -117,5 +117,5 @@ def add_attachments(router: APIRouter, workflow: Workflow, path: str) -> None:
         principal: Adder,
         idempotency_key: IdempotencyKey = None,
     ) -> Response:
-        subject = _removed_by(machine, principal, case_id)
+        subject = _removed_by(machine, request, principal, case_id)
         return await evidence_routes.removal(request, principal, subject, attachment_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, time
+from datetime import datetime, time
 from typing import Any
 from uuid import UUID
 
@@ -226,23 +226,13 @@ async def take(
     if held is None:
         raise Problem(NOT_FOUND)
     case, record, entity = held
-    found = await access.seen_as(session, caller.principal, case)
+    found = await access.seen_as(session, caller.principal, case, caller.now)
     if if_match is None:
         raise Problem(PRECONDITION_REQUIRED, errors=[FieldError("header:If-Match", "required for an update")])
     if if_match.strip() not in ("*", version_tag(case)):
         raise Problem(PRECONDITION_FAILED, extra={"current": version_tag(case), "state": case.state})
-    _check_authorisation(caller, case)
     limits = await _perform(session, caller, workflow, case, record, action, body, found, entity.division)
     return Taken(case, limits, found)
-
-
-def _check_authorisation(caller: Caller, case: Case) -> None:
-    """An agent acts while it is authorised. Raises ``AUTHORISATION_ENDED``."""
-    agent = case.content.get("agent")
-    if agent is None or caller.principal.entity_uscc != case.agent_uscc:
-        return
-    if date.fromisoformat(agent["valid_until"]) < day_of(caller.now):
-        raise Problem(rules.AUTHORISATION_ENDED, extra={"valid_until": agent["valid_until"]})
 
 
 async def perform(

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, and_, false, or_
+from sqlalchemy import ColumnElement, and_, false, func, or_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -51,7 +51,9 @@ def visible(reach: Reach) -> ColumnElement[bool]:
     submitted = col(Case.submitted_at).is_not(None)
     if principal.role is Role.SUBJECT:
         entity = principal.entity_uscc
-        return or_(col(Case.applicant_uscc) == entity, col(Case.agent_uscc) == entity)
+        authorised_until = func.coalesce(col(Case.content)["agent"]["valid_until"].as_string(), "9999")
+        agent = and_(col(Case.agent_uscc) == entity, authorised_until >= day_of(reach.now).isoformat())
+        return or_(col(Case.applicant_uscc) == entity, agent)
     overseen = {*reach.below, principal.agency_uscc or ""}
     mine = or_(
         col(Case.handler_uscc).in_(reach.agencies | overseen),

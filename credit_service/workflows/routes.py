@@ -115,7 +115,7 @@ def add_reading(router: APIRouter, workflow: Workflow, path: str) -> None:
     ) -> CaseRead:
         now = request.app.state.clock.now()
         async with request.app.state.database.transaction() as session:
-            case, found = await access.visible_case(session, machine, principal, case_id)
+            case, found = await access.visible_case(session, machine, principal, case_id, now)
             state_purpose(principal, found, case, credit_purpose)
             response.headers["ETag"] = commands.version_tag(case)
             return views.read(machine, case, await timing.rows_of(session, case), found, now)
@@ -125,7 +125,7 @@ def add_reading(router: APIRouter, workflow: Workflow, path: str) -> None:
     ) -> Timeline:
         now = request.app.state.clock.now()
         async with request.app.state.database.transaction() as session:
-            case, found = await access.visible_case(session, machine, principal, case_id)
+            case, found = await access.visible_case(session, machine, principal, case_id, now)
             state_purpose(principal, found, case, credit_purpose)
             return await views.timeline(session, machine, case, principal, found, now)
 
@@ -134,7 +134,7 @@ def add_reading(router: APIRouter, workflow: Workflow, path: str) -> None:
     ) -> ActionList:
         now = request.app.state.clock.now()
         async with request.app.state.database.transaction() as session:
-            case, found = await access.visible_case(session, machine, principal, case_id)
+            case, found = await access.visible_case(session, machine, principal, case_id, now)
             state_purpose(principal, found, case, credit_purpose)
             response.headers["ETag"] = commands.version_tag(case)
             return await views.actions(session, machine, case, found, now)

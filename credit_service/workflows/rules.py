@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
 from credit_service.deadlines.rules import Course, Period, Punctuality, became_overdue, punctuality
 from credit_service.platform.errors import FieldError, Problem, ProblemType
@@ -50,6 +51,18 @@ class Standing:
         if source_uscc in self.agencies:
             found.add(Party.SOURCE)
         return frozenset(found)
+
+
+def is_authorised(content: Mapping[str, Any], today: date) -> bool:
+    """Whether the agent that a case names is authorised still; one whose case was erased has nothing to see."""
+    agent = content.get("agent")
+    return agent is None or today <= date.fromisoformat(agent["valid_until"])
+
+
+def check_authorisation(content: Mapping[str, Any], today: date) -> None:
+    """An agent acts, and sees the case, while it is authorised. Raises ``AUTHORISATION_ENDED``."""
+    if not is_authorised(content, today):
+        raise Problem(AUTHORISATION_ENDED, extra={"valid_until": content["agent"]["valid_until"]})
 
 
 def legal_step(machine: Machine, state: str, action: str, parties: Collection[Party]) -> Step:

@@ -395,7 +395,7 @@ class Life(RuleBasedStateMachine):
         elif action == "accept":
             case.accepted = day
             case.limits.append(Limit("decide", day, 7) if case.machine is REPAIR else Limit("own-decision", day, 3))
-        elif action == "forward":
+        elif action == "forward" and case.running("forwarded-decision") is None:
             assert case.accepted is not None
             case.limits.append(Limit("forwarded-decision", case.accepted, 7))
         elif action == "request-review":

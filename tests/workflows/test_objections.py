@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
 
 from credit_service.accounts.rules import Role
 from credit_service.identity.uscc import compose
+from credit_service.platform.days import end_of
 from tests.api import COMPANY, OTHER_COMPANY
 from tests.workflows.support import (
     ANSWERER,
@@ -134,6 +135,52 @@ async def test_forwarded_data_is_answered_by_its_source_and_corrected_everywhere
         "record.undisputed",
     ]
     assert versions["versions"][2]["actor"] == "client:officer"
+
+
+async def test_a_source_that_does_not_answer_holds_nothing_up(house: House) -> None:
+    """Where the source has a time-limit (Shenzhen) it is waited for until that is over."""
+    shenzhen = compose("11", "440305", "00555002")
+    await house.put_agency(shenzhen, "深圳市市场监督管理局福田监管局")
+    officer = Person("futian", Role.SUBMITTER, shenzhen)
+    await house.put_agency(SOURCE, "平台", grants=_all_of("440305"))
+    record_id = await house.record(authority_uscc=shenzhen)
+    path = await house.objection(record_id)
+    await house.done(path, "accept", officer)
+    await house.done(path, "forward", officer)
+    reason = {"reason": "来源单位逾期未反馈, 自行核查"}
+    early = await house.act(path, "recall", officer, reason)
+    assert (early.status_code, early.json()["type"].rsplit(":")[-1]) == (409, "too-early")
+    last = date.fromisoformat(early.json()["after"])
+    house.api.clock.instant = end_of(last) - timedelta(seconds=1)
+    assert (await house.act(path, "recall", officer, reason)).status_code == 409
+    house.api.clock.instant = end_of(last)
+    recalled = await house.done(path, "recall", officer, reason)
+    assert recalled["state"] == "verifying"
+    assert (await house.act(path, "answer", ANSWERER, {"reason": "数据无误", "mistaken": False})).status_code == 409
+    assert (await house.get(f"/v1/records/{record_id}"))["disputed_since"] is not None
+    decided = await house.done(path, "uphold", officer, {"reason": "以决定书为准"})
+    left = {limit["stage"]: (limit["closed_as"], limit["overdue"]) for limit in decided["deadlines"]}
+    assert left["source-decision"] == ("cancelled", True), "the source was late, not who decided instead of it"
+    assert left["forwarded-decision"] == ("met", False)
+    assert (await house.get(f"/v1/records/{record_id}"))["disputed_since"] is None
+    late = {found["agency_uscc"]: found["cancelled_overdue"] for found in await stages(house, "source-decision")}
+    assert late == {SOURCE: 1}
+
+
+async def stages(house: House, stage: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = (await house.get("/v1/statistics/timeliness"))["stages"]
+    return [each for each in found if each["stage"] == stage]
+
+
+async def test_a_source_that_is_gone_holds_nothing_up(house: House) -> None:
+    """The national rules know no time-limit of the source: the handling agency takes its case back when it will."""
+    path = await house.objection(await house.record())
+    await house.done(path, "accept", OFFICER)
+    await house.done(path, "forward", OFFICER)
+    await house.put_agency(SOURCE, "已撤销的平台", active=False)
+    assert "recall" in {each["action"] for each in (await house.get(f"{path}/actions", OFFICER))["actions"]}
+    await house.done(path, "recall", OFFICER, {"reason": "来源单位已撤销, 无承继单位"})
+    assert (await house.done(path, "correct", OFFICER, CORRECT))["state"] == "corrected"
 
 
 async def test_own_data_is_not_forwarded(house: House) -> None:

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from credit_service.accounts.rules import Role
+from credit_service.evidence.rules import PDF
 from credit_service.identity.uscc import compose
 from tests.api import AGENCY, COMPANY, penalty
+from tests.evidence.files import REAL
 from tests.workflows.support import (
     AGENT,
     ANYBODY,
@@ -203,6 +205,14 @@ async def test_an_agent_acts_while_its_authorisation_runs(house: House) -> None:
     house.api.clock.instant += timedelta(days=5)
     ended = await house.act(path, "withdraw", LAWYER)
     assert (ended.status_code, ended.json()["type"].rsplit(":")[-1]) == (403, "authorisation-ended")
+    for of_it in ("", "/timeline", "/actions", "/attachments"):
+        assert (await house.call("GET", f"{path}{of_it}", LAWYER)).status_code == 403, of_it
+    added = await house.call("POST", f"{path}/attachments", LAWYER, headers={"Content-Type": PDF}, content=REAL[PDF])
+    assert (added.status_code, added.json()["valid_until"]) == (403, "2026-05-10")
+    assert (await house.get("/v1/repairs", LAWYER))["cases"] == []
+    assert len((await house.get("/v1/repairs", SUBJECT))["cases"]) == 1
+    await house.done(path, "accept", OFFICER)
+    assert [len((await house.get("/v1/inbox", person))["notifications"]) for person in (SUBJECT, LAWYER)] == [1, 0]
     assert (await house.done(path, "withdraw", SUBJECT))["state"] == "withdrawn"
 
 
