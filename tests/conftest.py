@@ -5,6 +5,7 @@ Nothing starts before a test asks for it: tests of pure rules run without a serv
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
@@ -19,10 +20,9 @@ from hypothesis import settings
 from credit_service.platform.clock import FixedClock
 from credit_service.platform.database import Database, connect_arguments
 from tests.api import Api, running
-from tests.support import DatabaseUrls, TestServer, reachable_folder
+from tests.support import FOLDER, DatabaseUrls, TestServer, reachable_folder
 
 NOW = datetime(2026, 5, 6, 2, tzinfo=UTC)
-FOLDER = "CREDIT_TEST_FOLDER"
 CONTROLLER = "CREDIT_TEST_CONTROLLER"
 KEPT_TABLES = ("alembic_version", "catalogue_item")
 
@@ -34,6 +34,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeat"))
 
 def pytest_configure(config: pytest.Config) -> None:
     """The controller (or the only process) names the folder and cleans up; workers find both in the environment."""
+    gc.disable()  # until everything is collected, see below
     if hasattr(config, "workerinput"):
         return
     for name in [name for name in os.environ if name.startswith("CREDIT_")]:
@@ -43,6 +44,13 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ[CONTROLLER] = str(os.getpid())
     os.environ["CREDIT_DATA_DIR"] = str(folder / "data")  # whatever names no folder keeps away from an installation's
     config.add_cleanup(TestServer(folder).stop)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays for the run: the collector need not go through it again and again."""
+    gc.enable()
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -30,6 +30,7 @@ from credit_service.platform.embedded import EmbeddedServer
 
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "128MB"}
 TEMPLATE = "credit"
+FOLDER = "CREDIT_TEST_FOLDER"
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 120
 STOP_SECONDS = 30
@@ -45,8 +46,8 @@ class DatabaseUrls:
 
 
 def reachable_folder(prefix: str) -> Path:
-    """A new folder that a server which is not root can enter (pytest's own are private)."""
-    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    """A new folder that a server which is not root can enter (pytest's own are private); gone with the run's own."""
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=os.environ.get(FOLDER)))
     folder.chmod(0o711)
     return folder
 

@@ -38,8 +38,9 @@ class Authenticator:
         self._clock = clock
         self._keys = keys
         self._issuer = issuer
-        self._http = httpx.AsyncClient()
-        self._providers = {provider.issuer: openid.IssuerKeys(provider, self._http) for provider in providers}
+        # Without providers nobody is asked, and a client alone reads the authorities' certificates for 25 ms.
+        self._http = httpx.AsyncClient() if providers else None
+        self._providers = {each.issuer: openid.IssuerKeys(each, self._http) for each in providers if self._http}
         self._cache: OrderedDict[bytes, tuple[Verified, float]] = OrderedDict()
 
     async def authenticate(self, token: str, *, certificate: str | None = None) -> Principal:
@@ -106,7 +107,8 @@ class Authenticator:
                     raise tokens.refused("agency not active")
 
     async def close(self) -> None:
-        await self._http.aclose()
+        if self._http is not None:
+            await self._http.aclose()
 
 
 def _on_its_connection(verified: Verified, certificate: str | None) -> Principal:

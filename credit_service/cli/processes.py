@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import psutil
@@ -34,19 +36,30 @@ def end_with_parent() -> None:
         end_with(int(parent))
 
 
+@contextmanager
+def loading() -> Iterator[None]:
+    """While modules load, hardly anything becomes garbage: looking for it over and over is a fourth of their time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
 def application() -> FastAPI:
     """The ASGI application in one of ``serve``'s web processes."""
-    from credit_service.app import create_app
-
     end_with_parent()
-    return create_app()
+    with loading():
+        from credit_service.app import create_app
+
+        return create_app()
 
 
 def job_runner() -> None:
-    """The job runner, as ``serve``'s child."""
-    from credit_service import worker
-
+    """The job runner: ``credit-service worker``, and ``serve``'s child."""
     end_with_parent()
+    with loading():
+        from credit_service import worker
     worker.run()
 
 

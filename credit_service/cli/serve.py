@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from credit_service.cli.database import Addresses, DataDir, external, fail, prepare
-from credit_service.cli.processes import PARENT, STOP_SECONDS, Companions
+from credit_service.cli.processes import PARENT, STOP_SECONDS, Companions, job_runner
 
 if TYPE_CHECKING:
     from credit_service.platform.embedded import EmbeddedServer
@@ -170,9 +170,7 @@ def _run_server(host: str, port: int, workers: int) -> None:
 
 def worker() -> None:
     """运行任务 Run the recurring jobs (production: a process of its own)."""
-    from credit_service import worker as jobs
-
-    jobs.run()
+    job_runner()
 
 
 def healthcheck(

@@ -7,7 +7,6 @@ import base64
 import hashlib
 import signal
 import subprocess
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -41,7 +40,7 @@ from credit_service.platform.clock import FixedClock
 from credit_service.platform.database import Database
 from credit_service.platform.settings import LogWitness
 from tests.audit.support import ORIGIN, Ledger, ledger
-from tests.cli.test_serve import COMMAND, environment, free_port
+from tests.cli.test_serve import COMMAND, SECONDS, environment, eventually, free_port, status
 from tests.support import ROOT
 
 NAME = "witness.example/w1"
@@ -197,19 +196,14 @@ def serving_witness(folder: Path, port: int, *keys: str, end: int = signal.SIGTE
     command = [*COMMAND, "witness", "serve", *options, "--port", str(port), *logs]
     process = subprocess.Popen(command, cwd=ROOT, env=environment(), stderr=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + 30
-        while process.poll() is None and time.monotonic() < deadline:
-            try:
-                httpx.get(f"http://127.0.0.1:{port}/none/checkpoint", trust_env=False)
-                break
-            except httpx.TransportError:
-                time.sleep(0.05)
+        eventually(lambda: status(port, "/none/checkpoint") == 404 or process.poll() is not None)
+        assert process.poll() is None
         yield made.stdout.strip()
     finally:
         children = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(end)
-        assert process.wait(20) == (0 if end == signal.SIGTERM else -end)
-        assert not psutil.wait_procs(children, 20)[1], "it left a process that holds the port"
+        assert process.wait(SECONDS) == (0 if end == signal.SIGTERM else -end)
+        assert not psutil.wait_procs(children, SECONDS)[1], "it left a process that holds the port"
 
 
 async def test_a_witness_in_another_process(book: Ledger, tmp_path: Path) -> None:

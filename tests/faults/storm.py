@@ -14,6 +14,7 @@ import os
 import random
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -41,6 +42,8 @@ from tests.support import ROOT, reachable_folder
 
 WRITERS = 8
 PATIENCE_SECONDS = 120.0
+NO_TLS = ssl.create_default_context()
+"""One for all clients, for each of which httpx would read the authorities' certificates anew, and none needs them."""
 COMPANIES = [compose("91", "500103", f"MA{number:06d}") for number in range(1, 41)]
 
 
@@ -101,7 +104,7 @@ class Installation:
 
     async def ready(self) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with httpx.AsyncClient(verify=NO_TLS, trust_env=False) as http:
             while True:
                 with contextlib.suppress(httpx.HTTPError):
                     if (await http.get(f"http://127.0.0.1:{self.port}/readyz", timeout=2)).status_code == 200:
@@ -207,7 +210,7 @@ class Writer:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             try:
-                async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
+                async with httpx.AsyncClient(verify=NO_TLS, trust_env=False, timeout=10) as http:
                     answer = await http.post(
                         self.url + path, json=body, headers=self.headers | {"Idempotency-Key": key}
                     )

@@ -23,15 +23,15 @@ LOOKING = """
 import asyncio, sys
 from datetime import datetime
 from credit_service.deadlines import jobs
+from credit_service.platform.context import Actor
 from credit_service.platform.database import Database
-from credit_service.worker import WORKER
 
 jobs.AT_ONCE = 5
 
 async def look():
     database = Database(sys.argv[1], role="credit_service", pool_size=2)
     while True:
-        await jobs.attend(database, WORKER, datetime.fromisoformat(sys.argv[2]))
+        await jobs.attend(database, Actor("worker", "worker"), datetime.fromisoformat(sys.argv[2]))
         await asyncio.sleep(0.01)
 
 asyncio.run(look())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -10,7 +12,7 @@ import pytest
 from credit_service.platform.database import Database
 from credit_service.platform.settings import Settings, default_data_directory
 from tests.cli.test_serve import environment
-from tests.support import DatabaseUrls
+from tests.support import FOLDER, DatabaseUrls, reachable_folder
 
 AGENCY = "INSERT INTO agency (uscc, name, division, level, created_at) VALUES ('1', 'x', '110000', 'city', now())"
 GRANT = "INSERT INTO agency_grant VALUES ('1', 'some-item', '11')"
@@ -46,3 +48,9 @@ def test_what_names_no_folder_keeps_away_from_an_installations() -> None:
     assert process == {"CREDIT_DATA_DIR": str(Settings().data_dir)}
     assert Settings().data_dir != default_data_directory()
     assert Settings().keys_directory.is_relative_to(Settings().data_dir)
+
+
+def test_every_folder_of_a_run_goes_with_it(data_dir: Path) -> None:
+    """Those of fixtures that last for a module, and the logs beside them, were left in the system's folder."""
+    for folder in (data_dir, reachable_folder("credit-service-")):
+        assert folder.parent == Path(os.environ[FOLDER])

@@ -15,11 +15,11 @@ from credit_service.accounts import tokens
 from credit_service.accounts.models import AgencyWrite, Client, Grant
 from credit_service.accounts.rules import Principal, Role
 from credit_service.app import create_app
-from credit_service.catalogue.loader import load
 from credit_service.platform.clock import FixedClock
 from credit_service.platform.context import Actor
 from credit_service.platform.database import Database
 from credit_service.platform.settings import Settings
+from tests.api import CATALOGUE
 from tests.records.imports.files import AGENCY, AGENCY_NAME, OTHER_AUTHORITY
 
 ATTESTED = {"notice_attestation": "送达台账2026年4月"}
@@ -50,13 +50,13 @@ class Sender:
 @pytest.fixture
 async def sender(database: Database, clock: FixedClock, tmp_path: Path) -> AsyncIterator[Sender]:
     settings = Settings(data_dir=tmp_path, public_url="http://test", log_level="error")
-    app = create_app(settings, clock=clock, database=database, catalogue=load())
+    app = create_app(settings, clock=clock, database=database, catalogue=CATALOGUE)
     grants = [Grant(item_code="administrative-penalty", division_prefix="5001")]
     issued = []
     async with database.transaction() as session:
         for code, name in ((AGENCY, AGENCY_NAME), (OTHER_AUTHORITY, "上海市浦东新区城市管理行政执法局")):
             body = AgencyWrite(name=name, division=code[2:8], level="district", grants=grants)
-            await accounts.put_agency(session, load(), Actor("test", "setup"), clock.now(), code, body)
+            await accounts.put_agency(session, CATALOGUE, Actor("test", "setup"), clock.now(), code, body)
             client_id = f"system-{code.lower()}"
             session.add(
                 Client(
