@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 
 from credit_service.platform.errors import UNAVAILABLE, FieldError, Problem
 from credit_service.records.imports.judged import Context, Judged
 from credit_service.records.imports.readers import (
     MOST_COLUMNS,
+    MOST_TITLES,
     Format,
     csv_rows,
     decode,
@@ -17,7 +19,7 @@ from credit_service.records.imports.readers import (
     sheet_rows,
     unreadable,
 )
-from credit_service.records.imports.templates import Plan, recognise
+from credit_service.records.imports.templates import FEWEST_CELLS, Plan, is_header, recognise
 from credit_service.records.imports.validation import judge
 
 
@@ -67,7 +69,7 @@ def judge_sheet(path: str, count: int, position: Position, context: Context) -> 
     """Judge the next ``count`` rows of a workbook; this process keeps it open between calls."""
     try:
         if position.plan is None:
-            _sheets[path] = sheet_rows(path)
+            _sheets[path] = sheet_rows(path, partial(is_header, position.template))
         elif path not in _sheets:  # this process took the place of one that had it open
             raise Problem(UNAVAILABLE)
         rows = list(islice(_sheets[path], count))
@@ -93,12 +95,17 @@ def _recognised(template: str, cells: list[str], *, columns_required: bool = Tru
 
 
 def _header(rows: list[list[str]], position: Position) -> tuple[Plan, Sequence[Sequence[str] | None]]:
-    """The plan, from the first row that fills more than two cells (titles above the header are passed over)."""
+    """The plan, from the first row that a template knows: titles and groups of columns above it are passed over.
+
+    Where none is, the first row that fills as many cells is refused as a header.
+    """
     if position.plan is not None:
         return position.plan, rows
-    for index, row in enumerate(rows[:10]):
-        if sum(bool(cell.strip()) for cell in row) > 2:
-            return _recognised(position.template, row), rows[index + 1 :]
+    top = rows[:MOST_TITLES]
+    filled = [index for index, row in enumerate(top) if sum(bool(cell.strip()) for cell in row) >= FEWEST_CELLS]
+    known = [index for index in filled if is_header(position.template, top[index])]
+    for index in known or filled:
+        return _recognised(position.template, rows[index]), rows[index + 1 :]
     return recognise(position.template, rows[0] if rows else []), []
 
 

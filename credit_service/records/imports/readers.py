@@ -7,15 +7,16 @@ import io
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime
 from enum import StrEnum
 from itertools import islice
 from typing import Any
 
 import orjson
-from python_calamine import CalamineError, CalamineWorkbook
+from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
 
+from credit_service.identity.personal import masked
 from credit_service.platform.errors import UNSUPPORTED_MEDIA_TYPE, FieldError, Problem, ProblemType
 
 IMPORT_UNREADABLE = ProblemType("import-unreadable", 422, "文件无法读取", "The file cannot be read")
@@ -27,6 +28,8 @@ LARGEST_SHEET_BYTES = 96 << 20
 MOST_SHEET_ROWS = 99_999
 """What a workbook of that size holds at most; its cells lie in memory as a full rectangle, empty ones too."""
 MOST_COLUMNS = 200
+MOST_TITLES = 10
+"""Rows among which the header is looked for."""
 MOST_ENTRIES = 1_000
 PIECE_BYTES = 1 << 20
 LARGEST_CELL = 100_000
@@ -150,13 +153,15 @@ _CELL = re.compile(rb"[<:]c[\s/>]")
 _FAR_CELL = re.compile(rb"""\br\s*=\s*["'](?:[A-Z]{0,3}0*[1-9]\d{5}|(?:[A-Z]{3}|[H-Z][A-Z]|G[S-Z])\d)""", re.IGNORECASE)
 
 
-def sheet_rows(path: str) -> Iterator[list[str]]:
-    """Rows of a workbook's first sheet. Raises ``IMPORT_UNREADABLE`` for a broken, encrypted or oversized workbook."""
+def sheet_rows(path: str, is_header: Callable[[list[str]], bool]) -> Iterator[list[str]]:
+    """Rows of the workbook's one sheet with data under a header; where there is none, of its first sheet.
+
+    Raises ``IMPORT_UNREADABLE`` for a broken, encrypted or oversized workbook, and for data on several sheets: what is
+    not imported is not passed over.
+    """
     try:
         _refuse_oversized(path)
-        sheet = CalamineWorkbook.from_path(path).get_sheet_by_index(0)
-        for row in sheet.iter_rows():
-            yield [cell_text(cell) for cell in row]
+        yield from _texts(_sheet_of(CalamineWorkbook.from_path(path), is_header))
     except Problem:
         raise
     except (CalamineError, zipfile.BadZipFile, zlib.error, OSError, LookupError, ValueError, RuntimeError) as error:
@@ -165,6 +170,36 @@ def sheet_rows(path: str) -> Iterator[list[str]]:
         if type(error).__module__ != _EXCEPTIONS_OF_RUST:  # a panic of the reader is no Exception to Python
             raise
         raise unreadable("not a readable workbook") from error
+
+
+def _sheet_of(book: CalamineWorkbook, is_header: Callable[[list[str]], bool]) -> CalamineSheet:
+    """The sheet that is meant. Hidden ones and charts are not."""
+    shown = [
+        each.name
+        for each in book.sheets_metadata
+        if each.typ == SheetTypeEnum.WorkSheet and each.visible == SheetVisibleEnum.Visible
+    ]
+    if len(shown) < 2:
+        return book.get_sheet_by_name(shown[0]) if shown else book.get_sheet_by_index(0)
+    chosen: CalamineSheet | None = None
+    for name in shown:
+        sheet = book.get_sheet_by_name(name)
+        if _holds_data(sheet, is_header):
+            if chosen is not None:
+                names = " and ".join(masked(each)[:50] for each in (chosen.name, name))
+                raise unreadable(f"data on more than one sheet, {names}: send each by itself")
+            chosen = sheet
+    return chosen or book.get_sheet_by_name(shown[0])
+
+
+def _holds_data(sheet: CalamineSheet, is_header: Callable[[list[str]], bool]) -> bool:
+    """Whether there is a header among the first rows, and anything under it."""
+    rows = _texts(sheet)
+    return any(map(is_header, islice(rows, MOST_TITLES))) and any(cell.strip() for row in rows for cell in row)
+
+
+def _texts(sheet: CalamineSheet) -> Iterator[list[str]]:
+    return ([cell_text(cell) for cell in row] for row in sheet.iter_rows())
 
 
 def _refuse_oversized(path: str) -> None:

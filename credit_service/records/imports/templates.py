@@ -24,6 +24,8 @@ HEADER_NOT_RECOGNISED = ProblemType(
     "import-header-not-recognised", 422, "表头无法识别", "The header is not that of the template"
 )
 AUTOMATIC = "auto"
+FEWEST_CELLS = 3
+"""Of a header: titles above it fill fewer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +169,15 @@ def detect(cells: Sequence[str]) -> str:
     if (known, missing) == (next_known, next_missing):
         raise _not_recognised(list(cells)[:1], f"fits {second} and {best}: name the template")
     return best
+
+
+def is_header(name: str, cells: Sequence[str]) -> bool:
+    """Whether a template, or any where it is to be found out, knows three of these cells: titles and groups it does
+    not know.
+    """
+    keys = {header_key(cell) for cell in cells if cell.strip()}
+    names = templates() if name == AUTOMATIC else (name,)
+    return len(keys) >= FEWEST_CELLS and any(len(keys & _aliases(each).keys()) >= FEWEST_CELLS for each in names)
 
 
 def _fit(name: str, keys: set[str]) -> tuple[int, int]:

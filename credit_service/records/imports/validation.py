@@ -32,7 +32,7 @@ from credit_service.records.imports.judged import Context, Judged
 from credit_service.records.imports.persons import is_natural_person
 from credit_service.records.imports.staging import assessment_line, staged_line, standing_text
 from credit_service.records.imports.templates import Plan, item_names, template_of
-from credit_service.records.imports.values import EMPTY, ValueRefused, parse_date, typed
+from credit_service.records.imports.values import EMPTY, SPOILED, ValueRefused, is_spoiled, parse_date, typed
 from credit_service.records.rules import Draft
 
 NATURAL_PERSON = "natural-person"
@@ -203,6 +203,8 @@ class _Judge:
                 errors.append(FieldError(self._label(f"core:{name}"), f"at most {longest} characters"))
             elif "\ufffd" in text:
                 errors.append(FieldError(self._label(f"core:{name}"), "encoding"))
+            elif is_spoiled(text):
+                errors.append(FieldError(self._label(f"core:{name}"), SPOILED))
             elif (holds_unprintable if name == "legal_basis" else holds_hidden)(text):
                 errors.append(FieldError(self._label(f"core:{name}"), "hidden-character"))
         if holds_identity_number("|".join(texts[name] for name in _REFERENCES)):
@@ -291,6 +293,8 @@ class _Judge:
             if not text:
                 continue
             if kind == "text":
+                if is_spoiled(text):
+                    errors.append(FieldError(self._label(target), SPOILED))
                 meanings = self.plan.values.get(target)
                 facts[name] = meanings.get(text, text) if meanings else text
                 continue

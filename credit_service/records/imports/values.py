@@ -17,9 +17,14 @@ _COMPACT = re.compile(r"(\d{4})(\d{2})(\d{2})")
 _SERIAL = re.compile(r"[1-9]\d{4}(?:\.\d+)?")
 _SERIAL_START = date(1899, 12, 30)
 _AMOUNT = re.compile(r"\d{1,12}(?:\.\d{1,9})?")
+_YUAN = Decimal(1)
 _YUAN_OF_WAN = Decimal(10_000)
 _CENT = Decimal("0.01")
 _SEPARATORS = re.compile(r"[、,，;；|\n\r]+")
+
+
+_SPOILED = re.compile(r"#(?:N/A|[A-Z0-9/]+[!?]|#+)|\d(?:\.\d+)?E\+\d+")
+SPOILED = "a value and not an error or a shortened number of the spreadsheet"
 
 
 class ValueRefused(Exception):
@@ -51,12 +56,14 @@ def parse_date(text: str) -> date | None:
 
 @lru_cache(maxsize=20_000)
 def parse_ten_thousand_yuan(text: str) -> str | None:
-    """An amount in 万元 (six decimals) as yuan with two. Thousands separators and the unit's own name are accepted.
+    """An amount in 万元 (six decimals) as yuan with two. Thousands separators and the unit's own name are accepted; one
+    that says of itself that it is in 元 is.
 
     Empty forms give ``None``. Raises ``ValueRefused``.
     """
     folded = unicodedata.normalize("NFKC", text).replace(",", "").replace("￥", "").replace("¥", "").strip()
-    folded = folded.removesuffix("元").removesuffix("万").strip()
+    unit = _YUAN if folded.endswith("元") and not folded.removesuffix("元").rstrip().endswith("万") else _YUAN_OF_WAN
+    folded = folded.removesuffix("元").strip().removesuffix("万").strip()
     if folded in EMPTY:
         return None
     try:
@@ -64,13 +71,18 @@ def parse_ten_thousand_yuan(text: str) -> str | None:
             folded = f"{Decimal(folded):f}"  # spreadsheets write small amounts as 1E-4
         if not _AMOUNT.fullmatch(folded):
             raise ValueRefused("amount in 万元, not negative")
-        yuan = Decimal(folded) * _YUAN_OF_WAN
+        yuan = Decimal(folded) * unit
         exact = yuan.quantize(_CENT)
     except InvalidOperation as error:
         raise ValueRefused("amount in 万元") from error
     if exact != yuan:
-        raise ValueRefused("amount in 万元, at most six decimals")
+        raise ValueRefused("amount in 万元, at most six decimals, or to the cent in 元")
     return f"{exact:f}"
+
+
+def is_spoiled(text: str) -> bool:
+    """Whether a text is what a spreadsheet shows instead of one: #N/A, #REF!, ########, or a number as 2.02604E+11."""
+    return ("E+" in text or text.startswith("#")) and _SPOILED.fullmatch(text) is not None
 
 
 @lru_cache(maxsize=5_000)

@@ -107,7 +107,7 @@ def test_a_bomb_and_a_broken_workbook_are_refused(tmp_path: Path) -> None:
     broken.write_bytes(b"PK\x03\x04 and nothing more")
     for path in (bomb, broken):
         with pytest.raises(Problem) as caught:
-            list(readers.sheet_rows(str(path)))
+            list(readers.sheet_rows(str(path), bool))
         assert caught.value.type is readers.IMPORT_UNREADABLE
 
 

@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from credit_service.records.imports.values import ValueRefused, parse_date, parse_list, parse_ten_thousand_yuan
+from credit_service.records.imports.values import (
+    ValueRefused,
+    is_spoiled,
+    parse_date,
+    parse_list,
+    parse_ten_thousand_yuan,
+)
 
 DAYS = st.dates(min_value=date(1950, 1, 1), max_value=date(2099, 12, 31))
 FORMS = (
@@ -65,6 +71,10 @@ def test_amounts_are_exact(amount: Decimal) -> None:
         ("0.000001", "0.01"),
         ("1E-4", "1.00"),
         ("￥3", "30000.00"),
+        ("12000元", "12000.00"),  # not 120 million, though the column is in 万元
+        ("１２，０００．５ 元", "12000.50"),
+        ("0.01元", "0.01"),
+        ("1.2 万 元", "12000.00"),
         ("无", None),
         ("-", None),
     ],
@@ -73,10 +83,39 @@ def test_amounts_as_typed(text: str, yuan: str | None) -> None:
     assert parse_ten_thousand_yuan(text) == yuan
 
 
-@pytest.mark.parametrize("text", ["-1", "1.2.3", "一万", "0.0000001", "NaN", "Infinity", "1e99"])
+@pytest.mark.parametrize(
+    "text", ["-1", "1.2.3", "一万", "0.0000001", "NaN", "Infinity", "1e99", "1亿元", "0.001元", "#N/A", "万元元"]
+)
 def test_no_amounts(text: str) -> None:
     with pytest.raises(ValueRefused):
         parse_ten_thousand_yuan(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#N/A",
+        "#REF!",
+        "#VALUE!",
+        "#DIV/0!",
+        "#NAME?",
+        "#NUM!",
+        "#NULL!",
+        "########",
+        "2.02604E+11",
+        "9.15001E+17",
+        "1E+20",
+    ],
+)
+def test_what_a_spreadsheet_shows_instead_of_a_value(text: str) -> None:
+    assert is_spoiled(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "#1锅炉", "渝市监处罚〔2026〕1号", "E+H仪表有限公司", "#", "#N/A公司", "1.2E+", "2E8", "C#开发!"]
+)
+def test_what_only_looks_like_it(text: str) -> None:
+    assert not is_spoiled(text)
 
 
 def test_lists() -> None:
