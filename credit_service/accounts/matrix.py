@@ -150,7 +150,7 @@ BY_ROUTE: Mapping[str, Mapping[Role, Scope]] = {
         _SUBJECT: _ITSELF,
         Role.ADMINISTRATOR: Scope.NOTHING,
     },
-    "GET /v1/records/{record_id}/repair-eligibility": {_SUBJECT: Scope.AS_SHOWN, _SUBMITTER: _ALL, _REGULATOR: _ALL},
+    "GET /v1/records/{record_id}/repair-eligibility": dict.fromkeys((_SUBJECT, _SUBMITTER, _REGULATOR), Scope.AS_SHOWN),
     "POST /v1/proceedings": {_SUBMITTER: Scope.GRANTED},
     "GET /v1/imports/{import_id}": {_SUBMITTER: _OWN},
     "GET /v1/imports/{import_id}/receipts": {_SUBMITTER: _OWN},

@@ -36,6 +36,8 @@ WORKFLOW = Workflow(OBJECTION, limits, parts.GUARDS, parts.EFFECTS, notices.tell
 async def apply(session: AsyncSession, caller: Caller, body: ObjectionApplication) -> Case:
     """File an objection. Raises ``NOT_FOUND``, ``FILING_REFUSED`` and what the guards of the opening raise."""
     record = await life.held(session, body.record_id)
+    if body.agent is None and not await life.shown(session, caller.principal, record, caller.now):
+        raise Problem(NOT_FOUND)
     applicant = _applicant(caller, record, body)
     return await workflows.open_case(
         session,
@@ -56,8 +58,6 @@ def _applicant(caller: Caller, record: Record, body: ObjectionApplication) -> Ap
     third = principal.role is Role.SUBJECT and principal.entity_uscc != record.uscc and body.agent is None
     if not third:
         return filing.applicant_of(caller, record.uscc, agent=body.agent, window=body.window)
-    if not life.is_public(record, caller.now):
-        raise Problem(NOT_FOUND)
     if body.interest is None or body.window is not None:
         raise Problem(FILING_REFUSED, errors=[FieldError("/interest", "required of a third party")])
     assert principal.entity_uscc is not None

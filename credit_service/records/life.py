@@ -6,7 +6,7 @@ its transaction; whoever holds a copy is owed the news with it. Nothing is ever 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from credit_service.accounts import commands as accounts
-from credit_service.accounts.rules import may_submit
+from credit_service.accounts.rules import Principal, audience_of, may_submit
 from credit_service.audit import events
 from credit_service.catalogue.models import Catalogue
 from credit_service.catalogue.rules import add_period, item_in_force
@@ -52,9 +52,11 @@ async def for_change(session: AsyncSession, actor: Actor, record_id: UUID, if_ma
     An agency may change what it submitted and what it decided. Others' records do not exist for it (404). Raises
     ``NOT_FOUND``, ``PRECONDITION_REQUIRED`` and ``PRECONDITION_FAILED``.
     """
-    record = await store.by_id_locked(session, record_id)
-    if record is None or not await _answers_for(session, actor, record):
+    may_change = await _changer(session, actor)
+    record = await store.by_id(session, record_id)
+    if record is None or not may_change(record):
         raise Problem(NOT_FOUND)
+    await store.hold(session, record)
     if if_match is None:
         raise Problem(PRECONDITION_REQUIRED, errors=[FieldError("header:If-Match", "required for an update")])
     if if_match.strip() not in ("*", version_tag(record)):
@@ -62,15 +64,21 @@ async def for_change(session: AsyncSession, actor: Actor, record_id: UUID, if_ma
     return record
 
 
-async def _answers_for(session: AsyncSession, actor: Actor, record: Record) -> bool:
+async def _changer(session: AsyncSession, actor: Actor) -> Callable[[Record], bool]:
+    """Which records the actor's agency may change. All that must be known of it is asked before a record is looked
+    for: another's takes no longer than one that never was."""
     agency = await accounts.load_agency(session, actor.agency_uscc or "")
-    if agency is None:
-        return False
-    if agency.uscc in (record.source_uscc, record.authority_uscc):
-        return True
-    successor = await accounts.successor_of(session, record.source_uscc)
-    division = Uscc.parse(record.authority_uscc, admit_bad_check_digit=True).division
-    return successor == agency.uscc and may_submit(agency.grants, record.item_code, division)
+    line = await accounts.answers_for(session, actor.agency_uscc or "")
+
+    def may_change(record: Record) -> bool:
+        if agency is None:
+            return False
+        if agency.uscc in (record.source_uscc, record.authority_uscc):
+            return True
+        division = Uscc.parse(record.authority_uscc, admit_bad_check_digit=True).division
+        return record.source_uscc in line and may_submit(agency.grants, record.item_code, division)
+
+    return may_change
 
 
 async def move(
@@ -300,10 +308,18 @@ async def held(session: AsyncSession, record_id: UUID) -> Record:
     return record
 
 
-async def read(session: AsyncSession, record_id: UUID) -> Record:
-    """A record that a workflow asks about. Raises ``NOT_FOUND``."""
+async def shown(session: AsyncSession, principal: Principal, record: Record, now: datetime) -> bool:
+    """Whether a caller is shown a record at all, or its agency, or one it succeeded, submitted or decided it."""
+    if rules.may_see(record, audience_of(principal, record.uscc), now):
+        return True
+    own = await accounts.answers_for(session, principal.agency_uscc) if principal.agency_uscc is not None else ()
+    return record.source_uscc in own or record.authority_uscc in own
+
+
+async def read(session: AsyncSession, principal: Principal, record_id: UUID, now: datetime) -> Record:
+    """A record that a workflow asks about for a caller. Raises ``NOT_FOUND``."""
     record = await store.by_id(session, record_id)
-    if record is None:
+    if record is None or not await shown(session, principal, record, now):
         raise Problem(NOT_FOUND)
     return record
 

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from credit_service.accounts import commands as accounts
 from credit_service.accounts.dependencies import requires
-from credit_service.accounts.purpose import require_purpose
+from credit_service.accounts.purpose import note_subjects, require_purpose
 from credit_service.accounts.rules import Audience, Permission, Principal, audience_of
 from credit_service.catalogue.models import Catalogue
 from credit_service.platform.context import Actor
@@ -298,6 +298,7 @@ async def read_versions(
     credit_purpose: Annotated[str | None, Header(description="查询目的 Required unless it is one's own file")] = None,
 ) -> VersionList:
     """版本历史 Who changed what and why. For the subject, its supervisor and the agency that submitted the record."""
+    require_purpose(principal, audience_of(principal, principal.entity_uscc or ""), credit_purpose, None)
     async with request.app.state.database.transaction() as session:
         record = await store.by_id(session, record_id)
         if record is None:
@@ -306,7 +307,7 @@ async def read_versions(
         own = audience is Audience.AGENCY and principal.agency_uscc in (record.source_uscc, record.authority_uscc)
         if not own and audience not in (Audience.REGULATOR, Audience.SUBJECT):
             raise Problem(NOT_FOUND)
-        require_purpose(principal, audience, credit_purpose, record.uscc)
+        note_subjects([record.uscc])
         versions = await store.versions(session, record)
     return VersionList(versions=[_version(versions, index) for index in range(len(versions))])
 

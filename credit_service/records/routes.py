@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from credit_service.accounts.dependencies import requires
-from credit_service.accounts.purpose import require_purpose
+from credit_service.accounts.purpose import note_subjects, require_purpose
 from credit_service.accounts.rules import Audience, Permission, Principal, audience_of
 from credit_service.entities.archive import hidden_from
 from credit_service.identity.uscc import Uscc
@@ -64,6 +64,8 @@ async def read_record(
     state = request.app.state
     now = state.clock.now()
     point = point_in_time(as_of, known_at, now)
+    # Before anything is looked for: whether a purpose is missing tells nothing of what there is.
+    require_purpose(principal, audience_of(principal, principal.entity_uscc or ""), credit_purpose, None)
     async with state.database.transaction() as session:
         record, archived = await store.by_id_and_archived(session, record_id)
     if record is None:
@@ -74,7 +76,7 @@ async def read_record(
         raise Problem(NOT_FOUND)
     if not is_source and archived and hidden_from(audience):
         raise Problem(GONE)
-    require_purpose(principal, audience, credit_purpose, record.uscc)
+    note_subjects([record.uscc])
     if point is not None:
         asked = history.Asked(audience, point, now, "c.id = $1::uuid", record_id)
         rows = await history.page(state.database, asked, after=None, limit=1)

@@ -43,12 +43,16 @@ async def by_id_and_archived(session: AsyncSession, record_id: UUID) -> tuple[Re
 async def by_id_locked(session: AsyncSession, record_id: UUID) -> Record | None:
     """The record with its entity's row held: whoever changes a record is alone with its entity until the end."""
     found = await by_id(session, record_id)
-    if found is None:
-        return None
-    held = select(col(Entity.uscc)).where(col(Entity.uscc) == found.uscc).with_for_update(key_share=True)
-    await session.execute(held)
-    await session.refresh(found)
+    if found is not None:
+        await hold(session, found)
     return found
+
+
+async def hold(session: AsyncSession, record: Record) -> None:
+    """Hold the entity's row of a record, and read the record again as whoever held it before has left it."""
+    held = select(col(Entity.uscc)).where(col(Entity.uscc) == record.uscc).with_for_update(key_share=True)
+    await session.execute(held)
+    await session.refresh(record)
 
 
 async def commitment_of(session: AsyncSession, record: Record, version: int) -> bytes:

@@ -9,7 +9,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
 from credit_service.accounts import commands as accounts
-from credit_service.accounts.rules import Principal
 from credit_service.catalogue.models import Catalogue, Words
 from credit_service.catalogue.rule_models import DeadlineRule
 from credit_service.deadlines.rules import stage_rules
@@ -51,8 +50,9 @@ async def apply(session: AsyncSession, caller: Caller, body: RepairApplication) 
     application_id = uuid7()
     held = [await life.held(session, record_id) for record_id in sorted(set(body.record_ids))]
     for record in held:
-        if body.agent is None:  # an agent says whom it acts for, which the subject sees
-            await may_ask(caller, caller.principal, record)
+        # An agent says whom it acts for, which the subject sees.
+        if body.agent is None and not await life.shown(session, caller.principal, record, caller.now):
+            raise Problem(NOT_FOUND)
     if len({record.uscc for record in held}) != 1:
         raise Problem(INVALID_REQUEST, errors=[FieldError("/record_ids", "records of one entity")])
     applicant = filing.applicant_of(caller, held[0].uscc, agent=body.agent, window=body.window)
@@ -78,17 +78,9 @@ async def apply(session: AsyncSession, caller: Caller, body: RepairApplication) 
     return application_id, cases
 
 
-async def may_ask(caller: Caller, principal: Principal, record: Record) -> None:
-    """An entity asks about its own records and what is public, an agency about any. Raises ``NOT_FOUND``."""
-    own = principal.entity_uscc == record.uscc or principal.agency_uscc is not None
-    if not own and not life.is_public(record, caller.now):
-        raise Problem(NOT_FOUND)
-
-
 async def eligibility(session: AsyncSession, caller: Caller, record_id: UUID) -> Eligibility:
     """Whether a record may be repaired today, condition by condition. Raises ``NOT_FOUND``."""
-    record = await life.read(session, record_id)
-    await may_ask(caller, caller.principal, record)
+    record = await life.read(session, caller.principal, record_id, caller.now)
     today = day_of(caller.now)
     rule = rules.repair_rule(caller.catalogue, record.item_code, record.decided_on, today)
     first = rules.eligible_from(rule, record.decided_on, record.repair_eligible_from) if rule is not None else None

@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Path, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from credit_service.accounts.purpose import require_purpose
+from credit_service.accounts.purpose import note_subjects, require_purpose
 from credit_service.accounts.rules import audience_of
 from credit_service.platform.http import change, json_answer
 from credit_service.platform.idempotency import StoredAnswer
@@ -55,9 +55,10 @@ async def read_eligibility(
 ) -> Eligibility:
     """修复条件预检 Whether a record may be repaired today, condition by condition, or from which day."""
     caller = caller_of(request, principal)
+    require_purpose(principal, audience_of(principal, principal.entity_uscc or ""), credit_purpose, None)
     async with request.app.state.database.transaction() as session:
         found = await commands.eligibility(session, caller, record_id)
-    require_purpose(principal, audience_of(principal, found.uscc), credit_purpose, found.uscc)
+    note_subjects([found.uscc])
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -19,9 +20,12 @@ from credit_service.workflows.rules import Standing, check_authorisation
 
 async def standing_of(session: AsyncSession, principal: Principal) -> Standing:
     """What a principal is to cases. An agency answers for those it succeeded."""
-    agencies: frozenset[str] = frozenset()
-    if principal.agency_uscc is not None and principal.role is Role.SUBMITTER:
-        agencies = await accounts.answers_for(session, principal.agency_uscc)
+    agency = principal.agency_uscc
+    return _standing(principal, await accounts.answers_for(session, agency) if agency is not None else frozenset())
+
+
+def _standing(principal: Principal, line: frozenset[str]) -> Standing:
+    agencies = line if principal.role is Role.SUBMITTER else frozenset()
     entity = principal.entity_uscc if principal.role is Role.SUBJECT else None
     return Standing(principal.id, principal.agency_uscc, entity, agencies)
 
@@ -42,26 +46,40 @@ async def visible_case(
     """The case, and what the caller is to it.
 
     It is for its parties, for regulators of the handling agency and for the agency above it. Others' and others' drafts
-    do not exist: raises ``NOT_FOUND``, and ``AUTHORISATION_ENDED`` for an agent that was authorised no longer.
+    do not exist: raises ``NOT_FOUND``, for them as soon as for one that never was, and ``AUTHORISATION_ENDED`` for an
+    agent that was authorised no longer.
     """
+    view = await view_of(session, principal)
     case = await store.by_id(session, machine.name, case_id)
     if case is None:
         raise Problem(NOT_FOUND)
-    return case, await seen_as(session, principal, case, now)
+    return case, view.of(case, now)
 
 
-async def seen_as(session: AsyncSession, principal: Principal, case: Case, now: datetime) -> frozenset[Party]:
-    """What the caller is to a case that it may see. Raises as ``visible_case`` does."""
-    found = parties(await standing_of(session, principal), case)
-    if case.submitted_at is None:
-        found &= {Party.APPLICANT}
-    if not found and not (case.submitted_at is not None and await _oversees(session, principal, case)):
-        raise Problem(NOT_FOUND)
-    if principal.entity_uscc is not None and principal.entity_uscc == case.agent_uscc:
-        check_authorisation(case.content, day_of(now))
-    return found
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a principal may see of cases: what it is to them, and the agencies under its own."""
+
+    standing: Standing
+    agency_uscc: str | None
+    below: frozenset[str]
+
+    def of(self, case: Case, now: datetime) -> frozenset[Party]:
+        """What the caller is to a case that it may see. Raises as ``visible_case`` does."""
+        found = parties(self.standing, case)
+        if case.submitted_at is None:
+            found &= {Party.APPLICANT}
+        oversees = self.agency_uscc is not None and case.handler_uscc in self.below | {self.agency_uscc}
+        if not found and not (case.submitted_at is not None and oversees):
+            raise Problem(NOT_FOUND)
+        entity = self.standing.entity_uscc
+        if entity is not None and entity == case.agent_uscc:
+            check_authorisation(case.content, day_of(now))
+        return found
 
 
-async def _oversees(session: AsyncSession, principal: Principal, case: Case) -> bool:
+async def view_of(session: AsyncSession, principal: Principal) -> View:
+    """All that must be known of a caller, before a case is looked for."""
     agency = principal.agency_uscc
-    return agency is not None and agency in (case.handler_uscc, await accounts.parent_of(session, case.handler_uscc))
+    line, below = await accounts.reach(session, agency) if agency is not None else (frozenset(), frozenset())
+    return View(_standing(principal, line), agency, below)

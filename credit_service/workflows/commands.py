@@ -32,7 +32,7 @@ from credit_service.platform.errors import (
     Problem,
 )
 from credit_service.records.models import Record
-from credit_service.workflows import access, gates, rules, store, timing
+from credit_service.workflows import access, gates, queues, rules, store, timing
 from credit_service.workflows.contract import Material, StepBody
 from credit_service.workflows.machine import Machine, Party, Step
 from credit_service.workflows.models import Case
@@ -222,11 +222,14 @@ async def take(
     Raises ``NOT_FOUND``, ``PRECONDITION_REQUIRED``, ``PRECONDITION_FAILED`` with the new state, ``CASE_ACTION_ILLEGAL``
     and what the guards raise.
     """
-    held = await store.held(session, workflow.machine.name, case_id)
+    view = await access.view_of(session, caller.principal)
+    reach = queues.Reach(caller.principal, view.standing.agencies, view.below, caller.now)
+    # Only a case that the caller may see is looked for, so that nobody waits for, or holds, what is another's.
+    held = await store.held(session, workflow.machine.name, case_id, queues.concerns(reach))
     if held is None:
         raise Problem(NOT_FOUND)
     case, record, entity = held
-    found = await access.seen_as(session, caller.principal, case, caller.now)
+    found = view.of(case, caller.now)
     if if_match is None:
         raise Problem(PRECONDITION_REQUIRED, errors=[FieldError("header:If-Match", "required for an update")])
     if if_match.strip() not in ("*", version_tag(case)):

@@ -47,13 +47,20 @@ async def reach_of(session: AsyncSession, principal: Principal, now: datetime) -
 
 def visible(reach: Reach) -> ColumnElement[bool]:
     """The same as ``access.visible_case`` in SQL."""
+    if reach.principal.role is not Role.SUBJECT:
+        return concerns(reach)
+    entity = reach.principal.entity_uscc
+    authorised_until = func.coalesce(col(Case.content)["agent"]["valid_until"].as_string(), "9999")
+    agent = and_(col(Case.agent_uscc) == entity, authorised_until >= day_of(reach.now).isoformat())
+    return or_(col(Case.applicant_uscc) == entity, agent)
+
+
+def concerns(reach: Reach) -> ColumnElement[bool]:
+    """As ``visible``, and what an agent saw while it was authorised: that it is so no longer is told and not hidden."""
     principal = reach.principal
     submitted = col(Case.submitted_at).is_not(None)
     if principal.role is Role.SUBJECT:
-        entity = principal.entity_uscc
-        authorised_until = func.coalesce(col(Case.content)["agent"]["valid_until"].as_string(), "9999")
-        agent = and_(col(Case.agent_uscc) == entity, authorised_until >= day_of(reach.now).isoformat())
-        return or_(col(Case.applicant_uscc) == entity, agent)
+        return or_(col(Case.applicant_uscc) == principal.entity_uscc, col(Case.agent_uscc) == principal.entity_uscc)
     overseen = {*reach.below, principal.agency_uscc or ""}
     mine = or_(
         col(Case.handler_uscc).in_(reach.agencies | overseen),

@@ -22,12 +22,14 @@ async def by_id(session: AsyncSession, case_type: str, case_id: UUID) -> Case | 
     return (await session.execute(statement)).scalar_one_or_none()
 
 
-async def held(session: AsyncSession, case_type: str, case_id: UUID) -> tuple[Case, Record, Entity] | None:
-    """A case and its record as they are once the entity's row is held: one writer of its file at a time."""
+async def held(
+    session: AsyncSession, case_type: str, case_id: UUID, seen: ColumnElement[bool]
+) -> tuple[Case, Record, Entity] | None:
+    """A case that is ``seen`` and its record, as they are once the entity's row is held: one writer of its file."""
     whose = (
         select(Entity)
         .join(Case, col(Case.uscc) == col(Entity.uscc))
-        .where(col(Case.id) == case_id, col(Case.type) == case_type)
+        .where(col(Case.id) == case_id, col(Case.type) == case_type, seen)
         .with_for_update(key_share=True, of=Entity)
         .execution_options(populate_existing=True)
     )
