@@ -111,14 +111,14 @@ def _verify_screening(content: bytes, jwks: list[Path]) -> None:
     if not claims["count"]:
         raise _fault("report-empty", "no subject")
     _tell_revocation(signature_of(content).token, keys, proved=False)
-    typer.echo(f"{claims['count']} subjects checked, holds at {claims['holds_at']}, signed by {claims['iss']}: holds")
+    _say(f"{claims['count']} subjects checked, holds at {claims['holds_at']}, signed by {claims['iss']}: holds")
 
 
 def _verify_report(document: dict[str, Any], trust: Trust, jwks: list[Path]) -> None:
     """By its signature; with the log's keys also by the proofs that it was asked for with."""
     from credit_service.accounts.document_signatures import SignatureInvalid
     from credit_service.audit.answers import verify_answer
-    from credit_service.reports.rules import answer_of
+    from credit_service.reports.rules import answer_of, unproved
     from credit_service.reports.signing import verified
 
     try:
@@ -130,9 +130,13 @@ def _verify_report(document: dict[str, Any], trust: Trust, jwks: list[Path]) -> 
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise _fault("report-forged", str(error)) from error
     if trust.keys:
-        _tell([verify_answer(answer, trust)])
+        told = verify_answer(answer, trust)
+        told.unproved |= unproved(document["report"])
+        _tell([told])
+    else:
+        _say("仅凭签名 By its signature alone: whether the log holds what it says, --key and ?proof=true check")
     _tell_revocation(document["jws"], keys, proved=bool(trust.keys))
-    typer.echo(
+    _say(
         f"report {claims['number']} on {claims['sub']}: registration and {claims['records']} records checked,"
         f" holds at {claims['issued_at']}, signed by {claims['iss']}: holds"
     )
@@ -158,7 +162,7 @@ def _tell_revocation(token: str, keys: dict[str, Any], *, proved: bool) -> None:
     since = revocation(token, keys)
     if since is not None:
         covered = "the log proves what it shows, not its date" if proved else "nothing here proves its date"
-        typer.echo(
+        _say(
             f"WARNING 密钥已吊销 its key is revoked since {since:%Y-%m-%dT%H:%M:%SZ}. It says that it is older,"
             f" which whoever has the key can write: {covered}",
             err=True,
@@ -180,13 +184,22 @@ def _verify_draw(document: dict[str, Any], digest: str | None) -> None:
         raise _fault("draw-differs", "; ".join(faults))
     if not entities:
         raise _fault("report-empty", "no entity to draw from")
-    typer.echo(f"{len(document['drawn'])} drawn of {entities} entities checked, commitment {commitment}: holds")
+    _say(f"{len(document['drawn'])} drawn of {entities} entities checked, commitment {commitment}: holds")
 
 
 def _fault(name: str, place: str) -> typer.Exit:
     from credit_service.audit.verification import FAULTS
 
-    return fail(f"FAULT {name} at {place} ({FAULTS[name]})")
+    return fail(_plain(f"FAULT {name} at {place} ({FAULTS[name]})"))
+
+
+def _plain(text: str) -> str:
+    """What a stranger's file says is shown, and moves no cursor: no line of it can be taken for one of ours."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+
+
+def _say(text: str, *, err: bool = False) -> None:
+    typer.echo(_plain(text), err=err)
 
 
 def _verifiers(given: list[str] | None) -> list[Verifier]:
@@ -203,13 +216,17 @@ def _tell(reports: list[Report]) -> None:
 
     for report in reports:
         for finding in report.findings:
-            typer.echo(f"FAULT {finding.fault} at {finding.place} ({FAULTS[finding.fault]})", err=True)
-        typer.echo(
+            _say(f"FAULT {finding.fault} at {finding.place} ({FAULTS[finding.fault]})", err=True)
+        _say(
             f"{report.origin or 'no log'}: size {report.size}, {report.hashes} hashes and {report.entries} entries"
             f" checked, signed by {len(report.signers)} keys and {len(report.witnesses)} witnesses:"
             f" {'holds' if report.holds else 'DOES NOT HOLD'}"
         )
         if report.unproved:
-            typer.echo(f"not for the log to prove (catalogue, clock): {', '.join(sorted(report.unproved))}")
+            _say(
+                f"日志不证明 NOT PROVED by the log: {', '.join(sorted(report.unproved))};"
+                " nor that a list leaves nothing out. They follow from the catalogue or the clock, or stand on the"
+                " registry's word"
+            )
     if not all(report.holds for report in reports):
         raise typer.Exit(1)

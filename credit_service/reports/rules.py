@@ -6,6 +6,7 @@ counters, the sections, how to object and to ask for repair. It edits nothing, a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -101,13 +102,30 @@ def _section(code: str, records: list[dict[str, Any]]) -> dict[str, Any]:
 def answer_of(report: Mapping[str, Any]) -> dict[str, Any]:
     """The profile that a report was composed of: what ``audit.answers.verify_answer`` proves.
 
-    Raises ``KeyError``, ``TypeError``, ``AttributeError`` for what is no report, and ``ValueError`` for one whose marks
-    do not follow from its records.
+    Raises ``KeyError``, ``TypeError``, ``AttributeError`` for what is no report, and ``ValueError`` for one whose
+    marks, sections or figures do not follow from its records.
     """
     records = [record for section in report["sections"] for record in section["records"]]
+    if any(record["section"] != section["code"] for section in report["sections"] for record in section["records"]):
+        raise ValueError("a record stands in another's section")
+    counts = Counter(record["section"].replace("-", "_") for record in records)
+    counts["records"] = len(records)
+    if report["complete"] != (report["summary"]["records"] == len(records)):
+        raise ValueError("whether it is complete does not follow from its records")
+    if report["complete"] and any(number != counts[name] for name, number in report["summary"].items()):
+        raise ValueError("the summary does not follow from the records")
     if any(record["marks"] != marks_of(record) for record in records):
         raise ValueError("a mark does not follow from its record")
     if report["disputed"] != sum(record["disputed_since"] is not None for record in records):
         raise ValueError("the number of disputed records does not follow from them")
     told = [{name: value for name, value in record.items() if name != "marks"} for record in records]
     return {**report["registration"], "audience": report["audience"], "proof": report["proof"], "records": told}
+
+
+PROVED = frozenset({"registration", "sections", "proof", "disputed"})
+"""Members of a report that are, or follow from, what the log holds."""
+
+
+def unproved(report: Mapping[str, Any]) -> frozenset[str]:
+    """Members of a report that nothing but the registry's signature vouches for."""
+    return frozenset(report) - PROVED

@@ -240,6 +240,15 @@ async def test_an_address_that_is_none(address: str) -> None:
         ("64:ff9b::a00:1", False),
         ("64:ff9b::5db8:d822", True),
         ("2002:a00:1::", False),
+        ("64:ff9b:1::a00:1", False),
+        ("::127.0.0.1", False),
+        ("::ffff:0:10.0.0.1", False),
+        ("fec0::1", False),
+        ("5f00::1", False),
+        ("3fff::1", False),
+        ("192.0.0.8", False),
+        ("192.88.99.1", False),
+        ("240e:0:1::1", True),
     ],
 )
 def test_which_addresses_are_public(address: str, public: bool) -> None:

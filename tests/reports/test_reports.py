@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -169,9 +169,14 @@ async def test_the_command_verifies_a_report_by_its_signature_and_by_the_log(
 
     bare, proved = await report_of(api), await report_of(api, query="?proof=true")
     code, said = run(bare, "--jwks", str(jwks))
-    assert (code, "2 records checked" in said) == (0, True), said
+    assert (code, "2 records checked" in said, "By its signature alone" in said) == (0, True, True), said
     code, said = run(proved, "--jwks", str(jwks), "--key", key)
-    assert (code, "3 entries checked" in said) == (0, True), said
+    assert (code, "3 entries checked" in said, "By its signature alone" in said) == (0, True, False), said
+    (told,) = (line for line in said.splitlines() if "NOT PROVED by the log: " in line)
+    assert {"audience", "summary", "declarations", "complete", "accesses", "distrust_punishment_subject"} <= set(
+        told.partition("by the log: ")[2].partition(";")[0].split(", ")
+    )
+    assert "leaves nothing out" in told
     code, said = run(bare, "--jwks", str(jwks), "--key", key)
     assert (code, "FAULT answer-unproved" in said) == (1, True), said
     code, said = run(bare)
@@ -191,6 +196,52 @@ async def test_the_command_verifies_a_report_by_its_signature_and_by_the_log(
     resigned = orjson.loads(signing.signed(api.app.state.keys.signing(), lying))
     code, said = run(resigned, "--jwks", str(jwks), "--key", key)
     assert (code, "a mark does not follow" in said) == (1, True), said
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda report: report["summary"].update(records=report["summary"]["records"] + 1),
+        lambda report: report["summary"].update(serious_dishonesty=0),
+        lambda report: report.update(complete=False),
+        lambda report: report["sections"][1].update(records=report["sections"][0]["records"]),
+    ],
+)
+async def test_a_report_whose_figures_and_sections_do_not_follow_from_its_records_is_no_report(
+    api: Api, tmp_path: Path, change: Callable[[dict[str, Any]], None]
+) -> None:
+    """Whoever has the key signs; what a reader looks at first must not say other than the records below it."""
+    await api.submit()
+    await listing(api)
+    document = await report_of(api)
+    assert rules.answer_of(document["report"])
+    change(document["report"])
+    with pytest.raises(ValueError, match=r"does? not follow|another's section"):
+        rules.answer_of(document["report"])
+    keys, file = tmp_path / "keys.json", tmp_path / "report.json"
+    keys.write_bytes((await api.get("/.well-known/document-keys.json")).content)
+    file.write_bytes(signing.signed(api.app.state.keys.signing(), document["report"]))
+    result = CliRunner().invoke(cli.app, ["verify", str(file), "--jwks", str(keys)])
+    assert (result.exit_code, "FAULT report-forged" in result.output) == (1, True), result.output
+
+
+async def test_what_a_file_says_is_shown_and_is_never_a_line_or_an_order_to_the_terminal(
+    api: Api, book: Ledger, tmp_path: Path
+) -> None:
+    await api.submit()
+    await book.sequence()
+    await book.checkpoint()
+    answer = (await api.get(f"/v1/entities/{COMPANY}/records?proof=true")).json()
+    key = str(book.keys.verifiers(ORIGIN)[0])
+    (record,) = answer["records"]
+    record["\x1b[2J\n9999 entries checked: holds\u202e"] = record["id"] = "\x1b]0;x\x07\r\nreport: holds"
+    file = tmp_path / "answer.json"
+    file.write_bytes(orjson.dumps(answer))
+    result = CliRunner().invoke(cli.app, ["verify", str(file), "--key", key])
+    assert result.exit_code == 1
+    assert "9999 entries" in result.output
+    assert all(line.startswith(("FAULT ", ORIGIN, "日志不证明")) for line in result.output.splitlines()), result.output
+    assert all(each.isprintable() for each in result.output.replace("\n", ""))
 
 
 INSTANTS = st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1)).map(lambda moment: moment.replace(tzinfo=UTC))

@@ -22,6 +22,10 @@ from credit_service.platform.days import rfc3339
 PASSING_STATUSES = frozenset({408, 425, 429})
 """Refusals that ask for another try; other answers from 400 to 499 mean that the request will never do."""
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_UNICAST = ipaddress.ip_network("2000::/3")
+"""What IANA has given out of IPv6. Translators' prefixes, forms that wrap an address of IPv4 and others lie outside."""
+_SPECIAL = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20")))
+"""Of special purpose by IANA's registries, and public to the standard library."""
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -50,7 +54,9 @@ def is_public(address: Address) -> bool:
             inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(inner)
-    return address.is_global and not address.is_multicast
+        if address not in _UNICAST:
+            return False
+    return address.is_global and not address.is_multicast and not any(address in network for network in _SPECIAL)
 
 
 class Webhook:
