@@ -157,7 +157,10 @@ class Principal:
 
 
 DECISIONS = frozenset(
-    {Permission.CHANGE_RECORD, Permission.ERASE_RECORD, Permission.HANDLE_CASE, Permission.MANAGE_ACCOUNTS}
+    {
+        *(Permission.CHANGE_RECORD, Permission.ERASE_RECORD, Permission.HANDLE_CASE, Permission.MANAGE_ACCOUNTS),
+        *(Permission.MANAGE_PROCEEDING, Permission.APPLY_MEASURE, Permission.MANAGE_RULE_SETS),
+    }
 )
 """What a person does with a second factor only."""
 

@@ -157,6 +157,21 @@ async def test_a_decision_asks_for_a_second_factor(api: Api, issuer: str) -> Non
     assert statuses == [401, 200]
 
 
+async def test_whatever_decides_about_an_entity_asks_for_one(api: Api, issuer: str) -> None:
+    """A proceeding ends with a decision, a measure reduces rights, a rule set classes every entity."""
+    for role, path in (
+        ("agency-submitter", "/v1/proceedings"),
+        ("agency-submitter", "/v1/measures/applications"),
+        ("regulator", "/v1/measures/applications"),
+        ("regulator", "/v1/supervision/rule-sets"),
+    ):
+        found = []
+        for login in (f"{role}:{AGENCY}", f"{role}:{AGENCY}+otp"):
+            answer = await api.http.post(path, json={}, headers=bearer(await token_of(issuer, login)))
+            found.append((answer.status_code, answer.json()["type"].rpartition(":")[2]))
+        assert found == [(401, "second-factor-required"), (422, "invalid-request")], (role, path)
+
+
 async def test_a_subject_sees_its_own_file(api: Api, issuer: str) -> None:
     assert (await api.submit()).status_code == 201
     answer = await api.http.get(FILE, headers=bearer(await token_of(issuer, f"subject:{COMPANY}")))
