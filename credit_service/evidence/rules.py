@@ -139,7 +139,7 @@ class Span(NamedTuple):
     stop: int
 
 
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.IGNORECASE)
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})", re.IGNORECASE)
 
 
 def span_of(header: str | None, size: int) -> Span | None:

@@ -100,3 +100,10 @@ def test_ranges_as_a_list_of_bytes_would_have_them(size: int, first: int | None,
 )
 def test_what_is_no_single_range_is_the_whole(header: str | None) -> None:
     assert rules.span_of(header, 10) is None
+
+
+@pytest.mark.parametrize(
+    "header", [f"bytes={'9' * 5000}-", f"bytes=0-{'9' * 5000}", f"bytes=-{'9' * 5000}", "bytes=٣-"]
+)
+def test_a_number_that_no_file_is_as_long_as_is_no_range(header: str) -> None:
+    assert rules.span_of(header, 10) is None
