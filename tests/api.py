@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from credit_service.platform.clock import FixedClock
 from credit_service.platform.context import Actor
 from credit_service.platform.database import Database
 from credit_service.platform.settings import Settings
+from credit_service.records.imports.judges import JudgingProcess
 
 AGENCY = compose("11", "500103", "00928654")
 AGENCY_NAME = "重庆市渝中区市场监督管理局"
@@ -34,6 +36,24 @@ ISSUER = "http://test"
 CATALOGUE: Catalogue = load()
 
 
+class CommonJudge(JudgingProcess):
+    """Judges rows by the shipped catalogue for each application of a run: one of its own takes a second to start."""
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """It outlives the application."""
+
+
+JUDGE = CommonJudge()
+
+
+def share_judge(app: FastAPI) -> None:
+    """Let a started application judge by the common process, unless its settings name another catalogue."""
+    settings: Settings = app.state.settings
+    if settings.catalogue_dir is None and settings.catalogue_supplement_dir is None:
+        app.state.import_executor.shutdown()
+        app.state.import_executor = JUDGE
+
+
 @dataclass
 class Api:
     """A client of the application that can speak as any role."""
@@ -42,6 +62,7 @@ class Api:
     http: httpx.AsyncClient
     clock: FixedClock
     database: Database
+    _tokens: dict[tuple[Principal, datetime], str] = field(default_factory=dict)
 
     def principal(
         self, role: Role, *, agency: str = AGENCY, entity: str = COMPANY, officer: str | None = None
@@ -56,8 +77,11 @@ class Api:
     async def token(
         self, role: Role, *, agency: str = AGENCY, entity: str = COMPANY, officer: str | None = None
     ) -> str:
-        """A valid token of a client of this role, which is made when it does not exist."""
+        """A valid token of a client of this role, which is made when it does not exist; the same one at one instant."""
         principal = self.principal(role, agency=agency, entity=entity, officer=officer)
+        known = self._tokens.get((principal, self.clock.now()))
+        if known is not None:
+            return known
         client_id = principal.id.removeprefix("client:")
         async with self.database.transaction() as session:
             row = Client(
@@ -71,7 +95,9 @@ class Api:
             )
             await session.execute(insert(Client).values(**row.model_dump()).on_conflict_do_nothing())
         keys = self.app.state.keys
-        return tokens.issue(keys, issuer=ISSUER, principal=principal, now=self.clock.now(), lifetime_seconds=900)
+        issued = tokens.issue(keys, issuer=ISSUER, principal=principal, now=self.clock.now(), lifetime_seconds=900)
+        self._tokens[principal, self.clock.now()] = issued
+        return issued
 
     async def call(
         self, method: str, path: str, role: Role = Role.PUBLIC, headers: dict[str, str] | None = None, **more: Any
@@ -152,4 +178,5 @@ async def running(
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url=ISSUER, timeout=60) as http,
     ):
+        share_judge(app)
         yield Api(app, http, clock, database)

@@ -19,7 +19,7 @@ from credit_service.platform.clock import FixedClock
 from credit_service.platform.context import Actor
 from credit_service.platform.database import Database
 from credit_service.platform.settings import Settings
-from tests.api import CATALOGUE
+from tests.api import CATALOGUE, share_judge
 from tests.records.imports.files import AGENCY, AGENCY_NAME, OTHER_AUTHORITY
 
 ATTESTED = {"notice_attestation": "送达台账2026年4月"}
@@ -79,4 +79,5 @@ async def sender(database: Database, clock: FixedClock, tmp_path: Path) -> Async
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url="http://test", timeout=60) as http,
     ):
+        share_judge(app)
         yield Sender(http, *issued)
