@@ -8,9 +8,10 @@ import signal
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import psutil
 import typer
@@ -55,12 +56,24 @@ def application() -> FastAPI:
         return create_app()
 
 
-def job_runner() -> None:
-    """The job runner: ``credit-service worker``, and ``serve``'s child."""
+def job_runner() -> NoReturn:
+    """The job runner: ``credit-service worker``, and ``serve``'s child. It does not return.
+
+    The process ends without closing the interpreter: a bucket's native threads that have something under way, since a
+    job failed or was cancelled, would meet the closing one and abort.
+    """
     end_with_parent()
     with loading():
         from credit_service import worker
-    worker.run()
+    code = 0
+    try:
+        worker.run()
+    except Exception:
+        traceback.print_exc()
+        code = 1
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)
 
 
 class Companions:

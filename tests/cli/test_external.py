@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import asyncpg
@@ -46,13 +47,18 @@ def connected(urls: DatabaseUrls) -> bool:
 
 
 def test_the_job_runner_ends_in_order(own_database_urls: DatabaseUrls) -> None:
+    """Without closing the interpreter, which a bucket's native threads would meet: 15 of 100 ends were a SIGABRT."""
     settings = {"CREDIT_DATABASE_URL": own_database_urls.service}
-    process = subprocess.Popen([*COMMAND, "worker"], cwd=ROOT, env=environment() | settings)
+    program = "import atexit; atexit.register(print, 'closed'); from credit_service.cli import main; main()"
+    command = [sys.executable, "-c", program, "worker"]
+    process = subprocess.Popen(command, cwd=ROOT, env=environment() | settings, stdout=subprocess.PIPE)
     try:
         eventually(lambda: connected(own_database_urls) or process.poll() is not None)
         assert process.poll() is None
         process.send_signal(signal.SIGTERM)
-        assert process.wait(SECONDS) == 0
+        told, _ = process.communicate(timeout=SECONDS)
+        assert process.returncode == 0
+        assert b"closed" not in told
     finally:
         process.kill()
 

@@ -69,7 +69,7 @@ def eventually(condition: Callable[[], object]) -> None:
 def status(port: int, path: str) -> int | None:
     """What a server on this machine answers, if anything does."""
     # A client of httpx reads the authorities' certificates first: 25 ms, twenty times a second, beside what starts.
-    asked = HTTPConnection("127.0.0.1", port, timeout=2)
+    asked = HTTPConnection("127.0.0.1", port, timeout=SECONDS)
     try:
         asked.request("GET", path)
         return asked.getresponse().status

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_serve import environment, free_port, serving
+from tests.cli.test_serve import SECONDS, environment, free_port, serving
 from tests.support import ROOT, reachable_folder
 
 
@@ -30,7 +30,9 @@ def run_example(name: str, demonstration: tuple[str, str], *arguments: str) -> s
     address, token = demonstration
     command = [sys.executable, str(Path("examples") / name), token, *arguments]
     variables = environment() | {"CREDIT_SERVER": address}
-    done = subprocess.run(command, check=False, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        command, check=False, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=SECONDS
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -48,7 +50,9 @@ def test_an_inspection_is_drawn_and_verified_by_a_third_party(demonstration: tup
     assert told.count(": True") == 5
     assert "published results: ['发现问题已责令改正']" in told
     command = [sys.executable, "-m", "credit_service", "draw", "verify", str(file)]
-    done = subprocess.run(command, check=False, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        command, check=False, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=SECONDS
+    )
     assert done.returncode == 0, done.stderr
     assert "verified:" in done.stdout
 
@@ -75,11 +79,15 @@ def test_a_procurement_office_checks_bidders(demonstration: tuple[str, str], tmp
     assert "11010519491231002X" not in (tmp_path / "answer.json").read_text(encoding="utf-8")
     command = [sys.executable, "-m", "credit_service", "verify-screening", "answer.json", "--keys", "keys.json"]
     variables = environment() | {"PYTHONPATH": str(ROOT)}
-    good = subprocess.run(command, check=False, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=60)
+    good = subprocess.run(
+        command, check=False, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=SECONDS
+    )
     assert good.stdout.startswith("500 subjects, holds at "), good.stderr
     answer = tmp_path / "answer.json"
     answer.write_bytes(answer.read_bytes().replace(b'"required"', b'"optional"'))
-    bad = subprocess.run(command, check=False, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=60)
+    bad = subprocess.run(
+        command, check=False, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=SECONDS
+    )
     assert bad.returncode != 0
     assert "not the one that was signed" in bad.stderr
 

@@ -20,6 +20,7 @@ from tests.support import ROOT, DatabaseUrls
 OWED = 40
 BEFORE = 11
 LONGEST_SECONDS = 180
+DELIVERED = "SELECT count(*) FROM notification WHERE state = 'delivered'"
 
 
 def start(urls: DatabaseUrls, folder: Path) -> subprocess.Popen[bytes]:
@@ -46,12 +47,13 @@ async def test_a_killed_sender_neither_loses_nor_doubles(own_database_urls: Data
             for _ in range(BEFORE):
                 assert receiver.entered.acquire(timeout=LONGEST_SECONDS)
             receiver.gate.clear()  # from here on messages are taken and not acknowledged
-            while len(receiver.requests) < BEFORE + SENDERS and receiver.entered.acquire(timeout=2):
-                pass
+            deadline = time.monotonic() + LONGEST_SECONDS
+            while len(receiver.requests) - await pool.fetchval(DELIVERED) < SENDERS:  # until each sender waits for it
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
             worker.kill()
             worker.wait()
-            taken = len(receiver.requests)
-            delivered = await pool.fetchval("SELECT count(*) FROM notification WHERE state = 'delivered'")
+            taken, delivered = len(receiver.requests), await pool.fetchval(DELIVERED)
             assert 0 < delivered < taken < OWED, "the kill was to come in the middle of sending"
             under_way = await pool.fetchval("SELECT count(*) FROM notification_delivery WHERE state = 'sending'")
             assert 0 < under_way <= SENDERS
