@@ -62,7 +62,7 @@ class Api:
     http: httpx.AsyncClient
     clock: FixedClock
     database: Database
-    _tokens: dict[tuple[Principal, datetime], str] = field(default_factory=dict)
+    _tokens: dict[tuple[Principal, datetime, str], str] = field(default_factory=dict)
 
     def principal(
         self, role: Role, *, agency: str = AGENCY, entity: str = COMPANY, officer: str | None = None
@@ -77,11 +77,12 @@ class Api:
     async def token(
         self, role: Role, *, agency: str = AGENCY, entity: str = COMPANY, officer: str | None = None
     ) -> str:
-        """A valid token of a client of this role, which is made when it does not exist; the same one at one instant."""
+        """A valid token of a client of this role, which is made when it does not exist; one at an instant."""
         principal = self.principal(role, agency=agency, entity=entity, officer=officer)
-        known = self._tokens.get((principal, self.clock.now()))
-        if known is not None:
-            return known
+        keys = self.app.state.keys
+        same = (principal, self.clock.now(), keys.signing().kid)
+        if same in self._tokens:
+            return self._tokens[same]
         client_id = principal.id.removeprefix("client:")
         async with self.database.transaction() as session:
             row = Client(
@@ -94,9 +95,8 @@ class Api:
                 created_at=self.clock.now(),
             )
             await session.execute(insert(Client).values(**row.model_dump()).on_conflict_do_nothing())
-        keys = self.app.state.keys
         issued = tokens.issue(keys, issuer=ISSUER, principal=principal, now=self.clock.now(), lifetime_seconds=900)
-        self._tokens[principal, self.clock.now()] = issued
+        self._tokens[same] = issued
         return issued
 
     async def call(
