@@ -18,10 +18,13 @@ def verify_screening(
     import orjson
 
     from credit_service.accounts.document_signatures import SignatureInvalid
-    from credit_service.supervision.screening.signing import verify_answer
+    from credit_service.cli.verification import tell_revocation
+    from credit_service.supervision.screening.signing import signature_of, verify_answer
 
     try:
-        claims = verify_answer(answer.read_bytes(), orjson.loads(keys.read_bytes()))
+        content, known = answer.read_bytes(), orjson.loads(keys.read_bytes())
+        claims = verify_answer(content, known)
     except (SignatureInvalid, orjson.JSONDecodeError) as error:
         raise fail(str(error)) from error
+    tell_revocation(signature_of(content).token, known, proved=False)
     typer.echo(f"{claims['count']} subjects, holds at {claims['holds_at']}, signed by {claims['iss']}")

@@ -110,7 +110,7 @@ def _verify_screening(content: bytes, jwks: list[Path]) -> None:
         raise _fault(error.fault, str(error)) from error
     if not claims["count"]:
         raise _fault("report-empty", "no subject")
-    _tell_revocation(signature_of(content).token, keys, proved=False)
+    tell_revocation(signature_of(content).token, keys, proved=False)
     _say(f"{claims['count']} subjects checked, holds at {claims['holds_at']}, signed by {claims['iss']}: holds")
 
 
@@ -135,7 +135,7 @@ def _verify_report(document: dict[str, Any], trust: Trust, jwks: list[Path]) -> 
         _tell([told])
     else:
         _say("仅凭签名 By its signature alone: whether the log holds what it says, --key and ?proof=true check")
-    _tell_revocation(document["jws"], keys, proved=bool(trust.keys))
+    tell_revocation(document["jws"], keys, proved=bool(trust.keys))
     _say(
         f"report {claims['number']} on {claims['sub']}: registration and {claims['records']} records checked,"
         f" holds at {claims['issued_at']}, signed by {claims['iss']}: holds"
@@ -156,7 +156,8 @@ def _key_set(files: list[Path], what: str) -> dict[str, Any]:
         raise SignatureInvalid("not a set of keys") from error
 
 
-def _tell_revocation(token: str, keys: dict[str, Any], *, proved: bool) -> None:
+def tell_revocation(token: str, keys: dict[str, Any], *, proved: bool) -> None:
+    """Warn of a key that was revoked since a later instant than the document's own."""
     from credit_service.accounts.document_signatures import revocation
 
     since = revocation(token, keys)

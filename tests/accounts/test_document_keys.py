@@ -297,6 +297,8 @@ async def test_the_commands_rotate_revoke_and_verify_by_either_set(filed: Api, c
         for sets in (["--jwks", str(today)], ["--jwks", str(of_the_time), "--jwks", str(today)]):
             code, said = await commands("verify", str(document), *sets)
             assert (code, "WARNING 密钥已吊销" in said, "nothing here proves its date" in said) == (0, True, True), said
+    code, said = await commands("verify-screening", str(screened), "--keys", str(today))
+    assert (code, "WARNING 密钥已吊销" in said) == (0, True), said
     late = signed_at(old, orjson.loads(file.read_bytes()), since + timedelta(seconds=1))
     file.write_bytes(orjson.dumps(late))
     code, said = await commands("verify", str(file), "--jwks", str(today))
