@@ -109,8 +109,8 @@ async def test_withdrawal_within_three_working_days_is_kept(
     expected = ("withdraw-annulled", "penalty-law-48", AGENCY, number, at("2026-05-10 00:00"), "met", in_time)
     assert await kept(owner) == [expected]
     stages = (await api.get("/v1/statistics/timeliness")).json()["stages"]
-    assert [(found["case_type"], found["met"], found["met_in_time"]) for found in stages] == [
-        ("record", 1, int(in_time))
+    assert [(found["case_type"], found["met_in_time"], found["met_late"]) for found in stages] == [
+        ("record", int(in_time), int(not in_time))
     ]
     assert (await duties(api, record_id))[1][-1] == "late", "what was published late was published late"
 
