@@ -247,8 +247,8 @@ async def repeatedly(found: Installation, account: Account, strike: Strike) -> A
             while account.settled < target:
                 await asyncio.sleep(0.01)
             await asyncio.sleep(0.05 * chance.random())
-            await strike(found, account)
             account.strikes += 1
+            await strike(found, account)
             await found.ready()
 
     task = asyncio.create_task(blows())
@@ -272,7 +272,7 @@ async def kill_postgres(found: Installation, account: Account) -> None:
     server = psutil.Process(int((found.data / "postgres" / "postmaster.pid").read_text().splitlines()[0]))
     with contextlib.suppress(psutil.NoSuchProcess):
         backends = [child for child in server.children() if "credit_app" in " ".join(child.cmdline())]
-        victim = server if account.strikes % 3 == 1 or not backends else backends[-1]
+        victim = server if account.strikes % 3 == 2 or not backends else backends[-1]
         victim.kill()
 
 
@@ -291,12 +291,14 @@ async def cut_sessions(found: Installation, account: Account) -> None:
 async def fill_disk(found: Installation, account: Account) -> None:
     """The disk is full for a second, then has room again."""
     ballast = found.data / "ballast"
-    with contextlib.suppress(OSError), ballast.open("wb") as file:
-        while True:
-            file.write(b"\0" * (1 << 16))
-            file.flush()
-    await asyncio.sleep(1)
-    ballast.unlink(missing_ok=True)
+    try:
+        with contextlib.suppress(OSError), ballast.open("wb") as file:
+            while True:
+                file.write(b"\0" * (1 << 16))
+                file.flush()
+        await asyncio.sleep(1)
+    finally:  # a load that is over by then leaves no full disk behind
+        ballast.unlink(missing_ok=True)
 
 
 @asynccontextmanager
