@@ -63,7 +63,9 @@ def import_file(
     asked = {"template": template, "atomicity": atomicity, "file_name": file.name[:200]}
     if notices_served is not None:
         asked["notice_attestation"] = notices_served
-    with httpx.Client(base_url=server, headers=headers, timeout=httpx.Timeout(600, connect=5)) as http:
+    # Each request has a connection of its own: a kept one may be closed at the other end as it is taken up again.
+    one_use, times = httpx.Limits(max_keepalive_connections=0), httpx.Timeout(600, connect=5)
+    with httpx.Client(base_url=server, headers=headers, timeout=times, limits=one_use) as http:
         with Progress(*columns, console=console, transient=True) as progress:
             patience = Patience(wait, server, lambda text: console.print(text, markup=False, highlight=False))
             done = _send_patiently(http, file, asked, key, progress, patience)

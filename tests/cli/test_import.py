@@ -53,6 +53,7 @@ class Script(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+        self.close_connection = True  # without a word, as a proxy closes what it has kept for long
 
     def _read(self, most: int | None) -> int:
         """Bytes of a chunked body, up to so many chunks."""
@@ -60,6 +61,8 @@ class Script(BaseHTTPRequestHandler):
         while (size := int(self.rfile.readline(), 16)) and (most is None or chunks < most):
             total += len(self.rfile.read(size + 2)) - 2
             chunks += 1
+        if not size:
+            self.rfile.readline()
         return total
 
     def log_message(self, *arguments: object) -> None:
