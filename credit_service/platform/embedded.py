@@ -237,6 +237,11 @@ class EmbeddedServer:
 
     def _let_go(self) -> None:
         if self._lock is not None:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)  # closing alone waits for a child that was only just forked
+            self._forget_lock()
+
+    def _forget_lock(self) -> None:
+        if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
@@ -385,7 +390,7 @@ _holders: WeakSet[EmbeddedServer] = WeakSet()
 def _forget_in_child() -> None:
     """A forked worker shares its parent's lock: it must not keep the folder taken after the parent was killed."""
     for server in list(_holders):
-        server._let_go()
+        server._forget_lock()
         server._process = None
 
 

@@ -160,6 +160,8 @@ def test_a_killed_server_recovers_what_was_committed(data_dir: Path) -> None:
 def test_a_forked_child_does_not_keep_the_folder(data_dir: Path) -> None:
     server = embedded(data_dir)
     server.start()
+    assert server._lock is not None
+    as_forked = os.dup(server._lock)  # what a child has until it comes to run
     child = os.fork()
     if child == 0:
         time.sleep(60)
@@ -169,6 +171,7 @@ def test_a_forked_child_does_not_keep_the_folder(data_dir: Path) -> None:
         with embedded(data_dir):
             pass
     finally:
+        os.close(as_forked)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
 
