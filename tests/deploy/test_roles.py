@@ -47,6 +47,9 @@ class Cluster:
         done = subprocess.run([*command, "-v", "ON_ERROR_STOP=1"], check=False, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
 
+    def give_backup_its_login(self) -> None:
+        self.as_superuser(f"ALTER ROLE credit_backup LOGIN PASSWORD '{PASSWORD}'")
+
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
@@ -88,7 +91,9 @@ def cluster() -> Iterator[Cluster]:
         assert PASSWORD not in (folder / "log").read_text()
         ran("pg_ctl", "-D", str(data), "-w", "-m", "fast", "stop")
         ran(*start)
-        yield Cluster(folder, port)
+        made = Cluster(folder, port)
+        migration.upgrade(made.url("credit_owner"))
+        yield made
     finally:
         runtime.run([str(binaries / "pg_ctl"), "-D", str(data), "-w", "-m", "immediate", "stop"], user)
         shutil.rmtree(folder, ignore_errors=True)
@@ -111,8 +116,7 @@ async def test_the_backup_has_no_login_until_it_is_given_one(cluster: Cluster) -
 
 
 def test_a_backup_is_taken_and_whole(cluster: Cluster) -> None:
-    migration.upgrade(cluster.url("credit_owner"))
-    cluster.as_superuser(f"ALTER ROLE credit_backup LOGIN PASSWORD '{PASSWORD}'")
+    cluster.give_backup_its_login()
     keys = cluster.folder / "keys"
     keys.mkdir()
     (keys / "key.pem").write_text("a key")
@@ -145,6 +149,7 @@ def test_a_backup_is_taken_and_whole(cluster: Cluster) -> None:
 
 
 async def test_neither_the_service_nor_the_backup_changes_anything(cluster: Cluster) -> None:
+    cluster.give_backup_its_login()
     history = "UPDATE audit_event SET action = action"
     assert await refused(cluster.url("credit_app"), history) == "InsufficientPrivilegeError"
     assert await refused(cluster.url("credit_app"), "CREATE TABLE x (y int)") == "InsufficientPrivilegeError"
