@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections import Counter
 from datetime import UTC, datetime
 from uuid import UUID
@@ -11,15 +10,13 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from credit_service.accounts.dependencies import declared_permission
-from credit_service.accounts.rules import PERMISSIONS, Role
-from credit_service.app import api_routes
 from credit_service.platform import paging
 from credit_service.platform.errors import Problem
 from credit_service.platform.paging import encode_cursor
 from credit_service.supervision.classes.tier_routes import PLACES
 from tests.api import Api
-from tests.test_app import PARAMETERS, UNKNOWN_ID
+from tests.hardening.reads import reads
+from tests.test_app import UNKNOWN_ID
 
 LAST = "9999-12-31T23:59:59-14:00"
 """An instant beyond the last day in UTC."""
@@ -64,18 +61,10 @@ def test_places_come_back() -> None:
 
 async def test_no_cursor_makes_a_list_fail(api: Api) -> None:
     assert (await api.submit()).status_code == 201
-    paths = api.app.openapi()["paths"]
     answered: Counter[int] = Counter()
     wrong = []
-    for route in api_routes(api.app):
-        operation = paths.get(route.path.replace(":path}", "}"), {}).get("get")
-        if operation is None or "GET" not in (route.methods or ()):
-            continue
-        path = re.sub(r"\{(\w+)(:path)?\}", lambda found: PARAMETERS.get(found[1], UNKNOWN_ID), route.path)
-        permission = declared_permission(route)
-        assert permission is not None
-        role = max(PERMISSIONS[permission], key=[Role.PUBLIC, Role.SUBJECT, Role.SUBMITTER, *Role].index)
-        names = {str(each["name"]) for each in operation.get("parameters", []) if each["in"] == "query"}
+    for path, role, parameters in reads(api):
+        names = {str(each["name"]) for each in parameters if each["in"] == "query"}
         for name, forged in itertools.product(names & {"cursor", "after"}, FORGED):
             answer = await api.get(path, role, params={name: forged})
             answered[answer.status_code] += 1

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from credit_service.accounts.dependencies import declared_permission
-from credit_service.accounts.rules import PERMISSIONS, Role
-from credit_service.app import api_routes
+from credit_service.accounts.rules import Role
 from credit_service.platform.days import days_after, end_of, start_of, year_before
 from tests.api import COMPANY, Api
+from tests.hardening.reads import reads
 from tests.supervision.classes.support import adopt
-from tests.test_app import PARAMETERS, UNKNOWN_ID
 
 DAYS = ("0001-01-01", "9999-12-31")
 MOMENTS = (*DAYS, "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00")
@@ -43,18 +40,10 @@ def both() -> list[tuple[str, ...]]:
 
 async def test_no_day_and_no_instant_is_too_early_or_too_late_for_an_answer(api: Api) -> None:
     assert (await api.submit()).status_code == 201
-    paths = api.app.openapi()["paths"]
     answered: Counter[int] = Counter()
     wrong = []
-    for route in api_routes(api.app):
-        operation = paths.get(route.path.replace(":path}", "}"), {}).get("get")
-        if operation is None or "GET" not in (route.methods or ()):
-            continue
-        path = re.sub(r"\{(\w+)(:path)?\}", lambda found: PARAMETERS.get(found[1], UNKNOWN_ID), route.path)
-        permission = declared_permission(route)
-        assert permission is not None
-        role = max(PERMISSIONS[permission], key=[Role.PUBLIC, Role.SUBJECT, Role.SUBMITTER, *Role].index)
-        for asked in questions(operation.get("parameters", [])):
+    for path, role, parameters in reads(api):
+        for asked in questions(parameters):
             answer = await api.get(path, role, params=asked)
             answered[answer.status_code] += 1
             if answer.status_code >= 500:

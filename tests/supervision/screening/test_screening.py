@@ -202,6 +202,12 @@ async def test_the_signature_is_verified_offline_by_ten_lines_of_other_code(api:
     for odd in ({"keys": []}, {"keys": 5}, {"keys": [5]}, []):
         with pytest.raises(SignatureInvalid):
             signing.verify_answer(answer.content, odd)  # type: ignore[arg-type]
+    found, now = signing.signature_of(answer.content), api.clock.now()
+    for count, holds_at, wrong in ((2, now + timedelta(seconds=1), "another instant"), (3, now, "3 were signed")):
+        key = api.app.state.keys.signing()
+        token = signing.sign(key, issuer="http://test", holds_at=holds_at, count=count, digest=found.digest)
+        with pytest.raises(SignatureInvalid, match=wrong):
+            signing.verify_answer(orjson.dumps(answer.json() | {"jws": token}), keys)
     header = json.loads(base64.urlsafe_b64decode(answer.json()["jws"].split(".")[0] + "=="))
     assert header["typ"] == signing.TYPE
     as_token = await api.http.get("/v1/inbox", headers={"Authorization": f"Bearer {answer.json()['jws']}"})
